@@ -1,0 +1,1 @@
+"""Reading, cleaning, writing and exporting text."""

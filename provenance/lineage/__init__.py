@@ -1,0 +1,1 @@
+"""Where things came from: graph questions, proofs, standards."""

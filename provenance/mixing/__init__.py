@@ -1,0 +1,1 @@
+"""The share language: policies, plans, locks, builds."""

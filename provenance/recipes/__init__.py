@@ -1,0 +1,1 @@
+"""Experiment and policy files that ship."""

@@ -1,0 +1,1 @@
+"""The recursion engine: models trained on what models wrote."""

@@ -1,0 +1,1 @@
+"""collect gathers the numbers, render writes one HTML file."""

@@ -1,0 +1,1 @@
+"""The sample corpora that ship: public-domain human text and text a small model wrote from it."""

@@ -1,0 +1,1 @@
+"""From evidence to decisions: calibration, fusion, prevalence, conflicts, review."""

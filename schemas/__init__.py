@@ -1,0 +1,1 @@
+"""JSON Schemas, catalog SQL migrations and the origin vocabulary, read with importlib.resources."""
