@@ -1,0 +1,114 @@
+"""The activities ledger: which command ran with what, when, on which code, and what came of it."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import orjson
+
+import provenance
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from provenance.catalog.store import Catalog
+
+
+@cache
+def code_version() -> str:
+    """The package version, and in a git checkout the commit and whether it has uncommitted changes."""
+    root = Path(provenance.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return provenance.__version__
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return f"{provenance.__version__}+git.unknown"
+    return f"{provenance.__version__}+git.{described}"
+
+
+class Activity:
+    """One running command. `commit()` is the only moment it changes the catalog."""
+
+    def __init__(self, catalog: "Catalog", command: str, params: Mapping[str, Any]) -> None:
+        self.activity_id: UUID = uuid4()
+        self.started_at = datetime.now(UTC)
+        self.inputs: list[str] = []
+        self.outputs: list[str] = []
+        self.committed = False
+        self._catalog = catalog
+        self._command = command
+        self._params = params
+
+    def begin(self) -> None:
+        """Write the ledger row that says this command is running."""
+        with self._catalog.write() as con:
+            con.execute(
+                "INSERT INTO activity VALUES (?, ?, ?, ?, ?, ?, ?, NULL, 'running', '[]', '[]', NULL)",
+                [
+                    self.activity_id,
+                    self._command,
+                    orjson.dumps(self._params, default=str).decode(),
+                    code_version(),
+                    platform.node(),
+                    os.getpid(),
+                    self.started_at,
+                ],
+            )
+
+    @contextmanager
+    def commit(self) -> "Iterator[duckdb.DuckDBPyConnection]":
+        """One transaction for the command's results and for its ledger row: both are there afterwards, or neither."""
+        with self._catalog.write() as con:
+            yield con
+            self._end(con, "done", None)
+        self.committed = True
+
+    def _end(self, con: "duckdb.DuckDBPyConnection", status: str, error: str | None) -> None:
+        con.execute(
+            "UPDATE activity SET ended_at = ?, status = ?, inputs = ?, outputs = ?, error = ? WHERE activity_id = ?",
+            [
+                datetime.now(UTC),
+                status,
+                orjson.dumps(self.inputs).decode(),
+                orjson.dumps(self.outputs).decode(),
+                error,
+                self.activity_id,
+            ],
+        )
+
+    def finish(self, status: str, error: str | None = None) -> None:
+        """Close the ledger row of a command that had nothing (more) to commit."""
+        with self._catalog.write() as con:
+            self._end(con, status, error)
+
+
+@contextmanager
+def activity(catalog: "Catalog", command: str, params: Mapping[str, Any]) -> Iterator[Activity]:
+    """Record `command`: running on entry, done or failed on exit. A killed process leaves the row running."""
+    running = Activity(catalog, command, params)
+    running.begin()
+    try:
+        yield running
+    except BaseException as error:
+        if not running.committed:
+            running.finish("failed", f"{type(error).__name__}: {error}"[:2000])
+        raise
+    if not running.committed:
+        running.finish("done")
+
+
+ActivityContext = AbstractContextManager[Activity]
