@@ -1,0 +1,83 @@
+"""TOML files into checked config models, with errors that name file and key. Knows no particular config."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from provenance.errors import ConfigError
+
+
+class Config(BaseModel):
+    """A config section: frozen, and unknown keys are errors rather than silently ignored wishes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. Raises ConfigError naming the file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}", hint="strings need quotes; tables are [name]") from error
+
+
+def checked(model: type[ConfigT], data: Mapping[str, Any], source: str) -> ConfigT:
+    """`data` as a `model`. Raises ConfigError naming `source` and the first key that is wrong."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = _key(first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"{source}: unknown key {where!r}", hint=_suggest(model, first["loc"])) from None
+        if first["type"] == "missing":
+            raise ConfigError(f"{source}: missing key {where!r}") from None
+        message = str(first["msg"]).removeprefix("Value error, ")
+        got = "" if isinstance(first["input"], dict | list) else f", got {first['input']!r}"
+        raise ConfigError(f"{source}: {where or 'file'}: {message}{got}") from None
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """`share[1].where` from pydantic's location; the union members it names are left out."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part + 1}]"  # people count shares from one
+        elif part.isidentifier() and not part[0].isupper():
+            text += f".{part}" if text else part
+    return text
+
+
+def _suggest(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    known = sorted(_keys(model, set()))
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+
+
+def _keys(model: type[BaseModel], seen: set[type[BaseModel]]) -> set[str]:
+    """Keys of a model and of the models its fields hold."""
+    seen.add(model)
+    keys: set[str] = set()
+    for name, info in model.model_fields.items():
+        keys.add(info.alias or name)
+        for inner in _inner_models(info.annotation):
+            if inner not in seen:
+                keys |= _keys(inner, seen)
+    return keys
+
+
+def _inner_models(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for arg in getattr(annotation, "__args__", ()) for model in _inner_models(arg)]

@@ -1,0 +1,116 @@
+"""The share language: what a mix takes from a pool, and how much. Knows no pool, no text, no detector.
+
+A policy is a list of shares. `take` shares are served first; `share` fractions divide what is left of the budget and
+must sum to 1. A row belongs to the first share that draws it.
+"""
+
+import tomllib
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from provenance.config import Config, checked, read_toml
+from provenance.errors import NotFoundError
+
+Shortfall = Literal["error", "fill", "upsample"]
+
+SUM_TOLERANCE = 1e-9
+
+
+class Share(Config):
+    """One line of a mix: which rows, and how many of them."""
+
+    where: str = Field(default="true", min_length=1)
+    """SQL predicate over the pool's columns; NULL counts as false."""
+    share: float | None = Field(default=None, ge=0, le=1)
+    """Fraction of the budget left after the `take` lines."""
+    take: Literal["all"] | int | None = None
+    """`"all"` matching rows, or a number of documents."""
+    weight: str | None = Field(default=None, min_length=1)
+    """SQL expression >= 0. With `share` or a number it is the odds of being drawn; with `take = "all"` every row is
+    kept and carries the weight into training."""
+    order: str | None = Field(default=None, min_length=1)
+    """SQL ordering (`created_at desc`): take from the top instead of at random."""
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Self:
+        if (self.share is None) == (self.take is None):
+            raise ValueError("needs exactly one of 'share' and 'take'")
+        if isinstance(self.take, int) and self.take < 0:
+            raise ValueError(f'take must be "all" or a number of documents >= 0, got {self.take}')
+        if self.weight is not None and self.order is not None:
+            raise ValueError("'weight' draws at random and 'order' does not: give one of them")
+        return self
+
+
+class Budget(Config):
+    """How large the mix is, in documents or in tokens, and what happens when a share cannot be met."""
+
+    documents: int | None = Field(default=None, ge=1)
+    tokens: int | None = Field(default=None, ge=1)
+    on_shortfall: Shortfall = "error"
+    """`error` stops; `fill` takes the rest from the other shares; `upsample` repeats documents."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        if self.documents is not None and self.tokens is not None:
+            raise ValueError("give 'documents' or 'tokens', not both")
+        return self
+
+
+class MixPolicy(Config):
+    """A named mix. In an experiment the budget comes from the experiment."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    seed: int = 0
+    sources: list[str] | None = Field(default=None, alias="from", min_length=1)
+    """Corpora to draw from, `name` or `name@version`; None means all."""
+    budget: Budget = Budget()
+    shares: list[Share] = Field(alias="share", min_length=1)
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        fractions = [line.share for line in self.shares if line.share is not None]
+        if fractions and abs(sum(fractions) - 1) > SUM_TOLERANCE:
+            raise ValueError(f"the shares sum to {sum(fractions):.10g}, not 1")
+        return self
+
+
+def parse_policy(data: dict[str, Any], source: str) -> MixPolicy:
+    """A policy from TOML tables. Raises ConfigError naming `source` and the key."""
+    return checked(MixPolicy, data, source)
+
+
+def load_policy(reference: str, *, folder: Path | None = None) -> MixPolicy:
+    """The policy in a TOML file, or the shipped one of that name (`replace`, `accumulate`, …).
+
+    A path is looked up in `folder` (the experiment file's) first. Raises ConfigError, NotFoundError.
+    """
+    if reference.endswith(".toml"):
+        path = Path(reference)
+        if folder is not None and not path.is_absolute():
+            path = folder / path
+        return parse_policy(read_toml(path), str(path))
+    for name, tables in _shipped():
+        if name == reference:
+            return parse_policy(tables, f"policy {reference!r}")
+    known = shipped_policies()
+    raise NotFoundError.of("policy", reference, known, hint=f"shipped: {', '.join(known)}; a file ends in .toml")
+
+
+def shipped_policies() -> list[str]:
+    """Names of the policies that come with the package."""
+    return [name for name, _ in _shipped()]
+
+
+def _shipped() -> Iterator[tuple[str, dict[str, Any]]]:
+    # Experiments live in the same folder; what has shares is a policy.
+    for entry in sorted(files("provenance.recipes").iterdir(), key=lambda entry: entry.name):
+        if entry.name.endswith(".toml"):
+            tables = tomllib.loads(entry.read_text(encoding="utf-8"))
+            if "share" in tables:
+                yield entry.name.removesuffix(".toml"), tables
