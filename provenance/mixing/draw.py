@@ -1,0 +1,193 @@
+"""Draws documents for a policy from what its SQL said about each row. Knows keys and sizes, never texts.
+
+Each row has a key in [0, 1) that depends on the seed and its own id alone, so the order of the pool, its shards and
+unrelated rows do not change who is drawn.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from provenance.errors import ConfigError
+from provenance.mixing.policy import Budget, MixPolicy, Share
+
+Rows = NDArray[np.int64]
+
+
+class ShareValues(Protocol):
+    """What one share's SQL says about each row; `catalog.pool.Evaluated` is one."""
+
+    @property
+    def matches(self) -> NDArray[np.bool_]: ...
+    @property
+    def weight(self) -> NDArray[np.float64] | None: ...
+    @property
+    def rank(self) -> NDArray[np.int64] | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Realised:
+    """What one share asked for and what it got, in the budget's unit."""
+
+    requested: int
+    drawn: int
+    available: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """The drawn rows; a row that was upsampled comes more than once."""
+
+    rows: Rows
+    share: NDArray[np.int64]
+    """Which line of the policy drew the row, from 0."""
+    weight: NDArray[np.float64]
+    """What the row counts for in training; 1 unless a `take = "all"` line has a weight."""
+    realised: list[Realised]
+
+
+def draw(
+    policy: MixPolicy,
+    values: Sequence[ShareValues],
+    *,
+    keys: NDArray[np.float64],
+    n_tokens: NDArray[np.int64],
+    budget: Budget | None = None,
+) -> Draw:
+    """The rows `policy` takes. `budget` replaces the policy's own. Raises ConfigError when a share cannot be met.
+
+    Without any budget the mix is as large as its scarcest share allows.
+    """
+    limit = budget or policy.budget
+    sizes = n_tokens if limit.tokens is not None else np.ones(len(keys), dtype=np.int64)
+    free = np.ones(len(keys), dtype=np.bool_)
+    drawn: list[Rows] = [np.empty(0, dtype=np.int64)] * len(policy.shares)
+    requested = [0] * len(policy.shares)
+    available = [0] * len(policy.shares)
+
+    for line, (share, said) in enumerate(zip(policy.shares, values, strict=True)):
+        if share.take is None:
+            continue
+        candidates = _ordered(said, free, keys)
+        available[line] = len(candidates)
+        requested[line] = len(candidates) if share.take == "all" else share.take
+        drawn[line] = _fill_to(
+            candidates, np.ones_like(sizes), requested[line], limit=limit, policy=policy, line=line, unit="documents"
+        )
+        free[drawn[line]] = False
+
+    quotas = _quotas(policy, values, limit, sizes=sizes, free=free, used=sum(int(sizes[rows].sum()) for rows in drawn))
+    missing = 0
+    for line, quota in quotas.items():
+        candidates = _ordered(values[line], free, keys)
+        available[line], requested[line] = int(sizes[candidates].sum()), quota
+        unit = "tokens" if limit.tokens is not None else "documents"
+        drawn[line] = _fill_to(candidates, sizes, quota, limit=limit, policy=policy, line=line, unit=unit)
+        free[drawn[line]] = False
+        missing += quota - int(sizes[drawn[line]].sum())
+    if limit.on_shortfall == "fill":
+        for line in quotas:
+            extra = _prefix(_ordered(values[line], free, keys), sizes, missing)
+            drawn[line] = np.concatenate([drawn[line], extra])
+            free[extra] = False
+            missing -= int(sizes[extra].sum())
+        if missing > int(sizes.max(initial=0)) * (limit.tokens is not None):
+            raise _short(policy, None, sum(quotas.values()), sum(quotas.values()) - missing, "rows")
+
+    weight = [
+        said.weight[rows] if share.take == "all" and said.weight is not None else np.ones(len(rows))
+        for share, said, rows in zip(policy.shares, values, drawn, strict=True)
+    ]
+    return Draw(
+        rows=np.concatenate(drawn),
+        share=np.repeat(np.arange(len(drawn)), [len(rows) for rows in drawn]),
+        weight=np.concatenate(weight),
+        realised=[
+            Realised(
+                requested=requested[line],
+                drawn=len(rows) if policy.shares[line].take is not None else int(sizes[rows].sum()),
+                available=available[line],
+            )
+            for line, rows in enumerate(drawn)
+        ],
+    )
+
+
+def _ordered(said: ShareValues, free: NDArray[np.bool_], keys: NDArray[np.float64]) -> Rows:
+    """Matching free rows, the one to take first in front."""
+    rows = np.flatnonzero(said.matches & free)
+    if said.rank is not None:
+        return rows[np.argsort(said.rank[rows], kind="stable")]
+    if said.weight is not None:
+        rows = rows[said.weight[rows] > 0]
+        # Efraimidis and Spirakis (2006): exponential clocks of rate w ring in the order of a weighted draw.
+        return rows[np.argsort(-np.log1p(-keys[rows]) / said.weight[rows], kind="stable")]
+    return rows[np.argsort(keys[rows], kind="stable")]
+
+
+def _prefix(rows: Rows, sizes: NDArray[np.int64], quota: int) -> Rows:
+    return rows[: int(np.searchsorted(np.cumsum(sizes[rows]), quota, side="right"))]
+
+
+def _fill_to(
+    rows: Rows, sizes: NDArray[np.int64], quota: int, *, limit: Budget, policy: MixPolicy, line: int, unit: str
+) -> Rows:
+    """The first rows that fit into `quota`, or what `on_shortfall` says when they do not fill it."""
+    chosen = _prefix(rows, sizes, quota)
+    missing = quota - int(sizes[chosen].sum())
+    # A token budget is met when the next document would not fit any more; documents have size 1.
+    largest = int(sizes[rows].max(initial=0)) if unit == "tokens" else 1
+    if len(chosen) < len(rows) or missing < max(largest, 1) or limit.on_shortfall == "fill":
+        return chosen
+    if limit.on_shortfall == "upsample" and len(rows):
+        total = int(sizes[rows].sum())
+        return np.concatenate([np.tile(rows, quota // total), _prefix(rows, sizes, quota % total)])
+    raise _short(policy, line, quota, quota - missing, unit)
+
+
+def _short(policy: MixPolicy, line: int | None, wanted: int, found: int, unit: str) -> ConfigError:
+    share: Share | None = policy.shares[line] if line is not None else None
+    name = f"share {line + 1} of policy {policy.name!r} (where {share.where})" if share and line is not None else ""
+    return ConfigError(
+        f"{name or f'policy {policy.name!r}'} asks for {wanted} {unit} and only {found} match",
+        hint='lower the budget or the share, or set on_shortfall = "fill" or "upsample"',
+    )
+
+
+def _quotas(
+    policy: MixPolicy,
+    values: Sequence[ShareValues],
+    limit: Budget,
+    *,
+    sizes: NDArray[np.int64],
+    free: NDArray[np.bool_],
+    used: int,
+) -> dict[int, int]:
+    """How much each `share` line may take: whole units by largest remainder, summing to what is left of the budget."""
+    fractions = {line: share.share for line, share in enumerate(policy.shares) if share.share is not None}
+    exact = np.array(list(fractions.values()))
+    budget = limit.documents if limit.tokens is None else limit.tokens
+    if not fractions:
+        return {}
+    if budget is not None:
+        left = budget - used
+        if left < 0:
+            raise ConfigError(
+                f"policy {policy.name!r}: its 'take' lines already hold {used} of a budget of {budget}",
+                hint="raise the budget or take fewer",
+            )
+    else:
+        left, unclaimed = np.iinfo(np.int64).max, free.copy()
+        for line, fraction in fractions.items():
+            own = values[line].matches & unclaimed
+            unclaimed &= ~own
+            if fraction > 0:
+                left = min(left, int(int(sizes[own].sum()) / fraction + 1e-9))
+    whole = np.floor(exact * left + 1e-9).astype(np.int64)
+    short = left - int(whole.sum())
+    for index in np.argsort(-(exact * left - whole), kind="stable")[:short]:
+        whole[index] += 1
+    return dict(zip(fractions, (int(quota) for quota in whole), strict=True))
