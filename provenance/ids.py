@@ -6,6 +6,7 @@ objects. Floats are refused: ids must not hang on how a number is printed.
 
 import hashlib
 import json
+from json.encoder import encode_basestring
 from typing import Any
 from uuid import UUID
 
@@ -35,20 +36,27 @@ def _refuse_unstable(value: Any) -> None:
     raise TypeError(f"no canonical form for {type(value).__name__}: {value!r}")
 
 
+def sha256_bytes(data: bytes) -> bytes:
+    """The SHA-256 of `data` (32 bytes)."""
+    return hashlib.sha256(data).digest()
+
+
 def sha256_text(text: str) -> bytes:
     """The SHA-256 of the UTF-8 bytes of `text` (32 bytes)."""
-    return hashlib.sha256(text.encode()).digest()
+    return sha256_bytes(text.encode())
+
+
+def document_id_bytes(corpus: str, key: str, text_sha256: bytes) -> bytes:
+    """`document_id` as 16 raw bytes. Written out because it runs once per document; tests hold it to canonical_json."""
+    body = (
+        f'{{"corpus":{encode_basestring(corpus)},"key":{encode_basestring(key)},"text_sha256":"{text_sha256.hex()}"}}'
+    )
+    return hashlib.sha256(body.encode()).digest()[:16]
 
 
 def document_id(corpus: str, key: str, text_sha256: bytes) -> UUID:
     """The id of one text at one origin: first 128 bits of SHA-256 over its corpus name, key and text hash."""
-    # Written out because this runs once per document; test_ids holds it equal to canonical_json.
-    body = b'{"corpus":%b,"key":%b,"text_sha256":"%b"}' % (
-        json.dumps(corpus, ensure_ascii=False).encode(),
-        json.dumps(key, ensure_ascii=False).encode(),
-        text_sha256.hex().encode(),
-    )
-    return UUID(bytes=hashlib.sha256(body).digest()[:16])
+    return UUID(bytes=document_id_bytes(corpus, key, text_sha256))
 
 
 def fingerprint(value: Any) -> str:

@@ -19,28 +19,38 @@ def connect(path: Path, *, read_only: bool, wait_seconds: float = DEFAULT_WAIT_S
     Raises CatalogLockedError naming the process that holds it, or CatalogError when the file cannot be opened.
     """
     deadline = time.monotonic() + wait_seconds
+    cause: duckdb.Error
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only, config={"preserve_insertion_order": True})
+            con = duckdb.connect(str(path), read_only=read_only)
+            # Timestamps are stored as UTC without a zone; casts must not go through the local one.
+            con.execute("SET TimeZone = 'UTC'")
+            return con  # noqa: TRY300
         except duckdb.IOException as error:
-            holder = _lock_holder(str(error))
-            if holder is None:
+            held = _lock_holder(str(error))
+            if held is None:
                 raise _unreadable(path, error) from error
-            if time.monotonic() + pause > deadline:
-                raise CatalogLockedError(
-                    f"the catalog {path} is in use by {holder} (waited {wait_seconds:g} s)",
-                    hint="wait for that process to end or stop it, then run the same command again",
-                ) from error
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            holder, cause = held, error
+        except duckdb.ConnectionException as error:
+            # Another thread of this process has the file open in the other mode.
+            if "different configuration" not in str(error):
+                raise _unreadable(path, error) from error
+            holder, cause = "another thread of this process", error
         except duckdb.Error as error:
             raise _unreadable(path, error) from error
+        if time.monotonic() + pause > deadline:
+            raise CatalogLockedError(
+                f"the catalog {path} is in use by {holder} (waited {wait_seconds:g} s)",
+                hint="wait for that process to end or stop it, then run the same command again",
+            ) from cause
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def _lock_holder(message: str) -> str | None:
     """Who holds the lock, or None when the message is not about a lock."""
-    if "lock" not in message.lower():
+    if "could not set lock" not in message.lower():
         return None
     found = re.search(r"PID (\d+)", message)
     if found is None:

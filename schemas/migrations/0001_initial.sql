@@ -1,4 +1,5 @@
 -- Documents once, judgements beside them. Tables are private; the views at the end are the public interface.
+-- Times are UTC.
 
 CREATE TABLE activity (
     activity_id UUID PRIMARY KEY,
@@ -7,8 +8,8 @@ CREATE TABLE activity (
     code_version VARCHAR NOT NULL,
     host VARCHAR NOT NULL,
     pid INTEGER NOT NULL,
-    started_at TIMESTAMPTZ NOT NULL,
-    ended_at TIMESTAMPTZ,
+    started_at TIMESTAMP NOT NULL,
+    ended_at TIMESTAMP,
     status VARCHAR NOT NULL CHECK (status IN ('running', 'done', 'failed')),
     inputs JSON NOT NULL,
     outputs JSON NOT NULL,
@@ -19,7 +20,7 @@ CREATE TABLE corpus (
     corpus_id INTEGER PRIMARY KEY,
     corpus VARCHAR NOT NULL,
     version INTEGER NOT NULL,
-    created_at TIMESTAMPTZ NOT NULL,
+    created_at TIMESTAMP NOT NULL,
     documents BIGINT NOT NULL,
     bytes BIGINT NOT NULL,
     source_uri VARCHAR,
@@ -27,9 +28,9 @@ CREATE TABLE corpus (
     declared_origin VARCHAR,
     declared_generator VARCHAR,
     content_root VARCHAR NOT NULL,
-    input_fingerprint VARCHAR NOT NULL,
     held_out BOOLEAN NOT NULL,
-    removed_at TIMESTAMPTZ,
+    latest BOOLEAN NOT NULL,
+    removed_at TIMESTAMP,
     activity_id UUID NOT NULL,
     UNIQUE (corpus, version)
 );
@@ -53,7 +54,7 @@ CREATE TABLE document (
     text_sha256 BLOB NOT NULL,
     n_chars INTEGER NOT NULL,
     n_words INTEGER NOT NULL,
-    created_at TIMESTAMPTZ,
+    created_at TIMESTAMP,
     language VARCHAR,
     subgroup VARCHAR,
     declared_origin VARCHAR,
@@ -74,7 +75,7 @@ CREATE TABLE evidence_row (
     log_lr DOUBLE,
     details JSON,
     activity_id UUID NOT NULL,
-    at TIMESTAMPTZ NOT NULL
+    recorded_at TIMESTAMP NOT NULL
 );
 
 -- Append-only. tag_current is the newest row per document, kept in the same transaction.
@@ -85,7 +86,7 @@ CREATE TABLE tag_history_row (
     basis VARCHAR NOT NULL,
     rule VARCHAR NOT NULL,
     activity_id UUID NOT NULL,
-    at TIMESTAMPTZ NOT NULL
+    recorded_at TIMESTAMP NOT NULL
 );
 
 CREATE TABLE tag_current (
@@ -95,7 +96,7 @@ CREATE TABLE tag_current (
     basis VARCHAR NOT NULL,
     rule VARCHAR NOT NULL,
     activity_id UUID NOT NULL,
-    at TIMESTAMPTZ NOT NULL
+    recorded_at TIMESTAMP NOT NULL
 );
 
 CREATE TABLE lineage_edge (
@@ -103,7 +104,7 @@ CREATE TABLE lineage_edge (
     parent VARCHAR NOT NULL,
     relation VARCHAR NOT NULL,
     activity_id UUID NOT NULL,
-    at TIMESTAMPTZ NOT NULL
+    recorded_at TIMESTAMP NOT NULL
 );
 
 CREATE TABLE mix (
@@ -139,7 +140,7 @@ CREATE VIEW corpora AS
     FROM corpus WHERE removed_at IS NULL;
 COMMENT ON VIEW corpora IS 'One row per version of a corpus: an immutable set of documents with its Merkle content root.';
 
-CREATE VIEW documents AS
+CREATE VIEW all_documents AS
     SELECT d.doc_id, c.corpus, c.version, d.key, d.source, lower(hex(d.text_sha256)) AS text_sha256, d.n_chars,
         d.n_words, d.created_at, d.language, d.subgroup, d.declared_origin, d.declared_generator, d.meta,
         d.generation, d.generation_max, d.human_ancestry,
@@ -148,22 +149,33 @@ CREATE VIEW documents AS
     JOIN corpus c USING (corpus_id)
     LEFT JOIN tag_current t ON t.doc_id = d.doc_id
     WHERE c.removed_at IS NULL;
-COMMENT ON VIEW documents IS 'Every document of every corpus version. origin and p_model are those of its current tag, else what its source declares; generation counts the model generations between it and human text (NULL where not known).';
+COMMENT ON VIEW all_documents IS 'Documents of every version of every corpus; a document that did not change between versions is listed once per version.';
+
+CREATE VIEW documents AS
+    SELECT d.doc_id, c.corpus, c.version, d.key, d.source, lower(hex(d.text_sha256)) AS text_sha256, d.n_chars,
+        d.n_words, d.created_at, d.language, d.subgroup, d.declared_origin, d.declared_generator, d.meta,
+        d.generation, d.generation_max, d.human_ancestry,
+        coalesce(t.origin, d.declared_origin, 'unknown') AS origin, t.p_model
+    FROM document d
+    JOIN corpus c USING (corpus_id)
+    LEFT JOIN tag_current t ON t.doc_id = d.doc_id
+    WHERE c.latest;
+COMMENT ON VIEW documents IS 'Every document of the newest version of every corpus. origin and p_model are those of its current tag, else what its source declares; generation counts the model generations between it and human text (NULL where not known).';
 
 CREATE VIEW evidence AS
-    SELECT doc_id, kind, name, version, score, log_lr, details, activity_id, at AS "at" FROM evidence_row;
+    SELECT doc_id, kind, name, version, score, log_lr, details, activity_id, recorded_at AS "at" FROM evidence_row;
 COMMENT ON VIEW evidence IS 'Observations about documents, never verdicts; a higher score is always more model-like.';
 
 CREATE VIEW tags AS
-    SELECT t.doc_id, c.corpus, d.key, t.origin, t.p_model, t.basis, t.rule, t.activity_id, t.at AS "at"
+    SELECT t.doc_id, c.corpus, d.key, t.origin, t.p_model, t.basis, t.rule, t.activity_id, t.recorded_at AS "at"
     FROM tag_current t
     JOIN document d USING (doc_id)
     JOIN corpus c USING (corpus_id)
-    WHERE c.removed_at IS NULL;
+    WHERE c.latest;
 COMMENT ON VIEW tags IS 'The current tag of each tagged document: origin, probability that a model wrote it, and the basis it rests on.';
 
 CREATE VIEW tag_history AS
-    SELECT doc_id, origin, p_model, basis, rule, activity_id, at AS "at" FROM tag_history_row;
+    SELECT doc_id, origin, p_model, basis, rule, activity_id, recorded_at AS "at" FROM tag_history_row;
 COMMENT ON VIEW tag_history IS 'Every tag ever given, append-only.';
 
 CREATE VIEW conflicts AS
@@ -173,11 +185,11 @@ CREATE VIEW conflicts AS
     FROM tag_current t
     JOIN document d USING (doc_id)
     JOIN corpus c USING (corpus_id)
-    WHERE c.removed_at IS NULL AND d.declared_origin = 'human' AND t.p_model > 0.5;
+    WHERE c.latest AND d.declared_origin = 'human' AND t.p_model > 0.5;
 COMMENT ON VIEW conflicts IS 'Documents whose source declares a human writer while the evidence says model.';
 
 CREATE VIEW lineage AS
-    SELECT child, parent, relation, activity_id, at AS "at" FROM lineage_edge;
+    SELECT child, parent, relation, activity_id, recorded_at AS "at" FROM lineage_edge;
 COMMENT ON VIEW lineage IS 'What came from what: doc, corpus, mix and model nodes.';
 
 CREATE VIEW mixes AS

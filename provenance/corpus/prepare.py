@@ -1,0 +1,215 @@
+"""Rows to documents: pick the fields, clean the text, hash, name. Knows one batch; nothing of files or catalogs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+
+from provenance import ids
+from provenance.corpus.hygiene import clean
+from provenance.corpus.rows import MAX_TEXT_BYTES, Row
+from provenance.errors import ConfigError
+from provenance.types import Origin
+
+# Whitespace for word counts is ASCII; a count for scripts without spaces means little either way.
+_MAX_SPACE_BYTE = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """Which field of a record is what. None: the record does not say."""
+
+    text: str = "text"
+    key: str | None = None
+    date: str | None = None
+    subgroup: str | None = None
+    language: str | None = None
+    origin: str | None = None
+    origin_map: Mapping[str, Origin] = field(default_factory=dict)
+    """Value of the origin field to origin; values that are origins themselves need no entry."""
+    generator: str | None = None
+    meta: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """A row that did not become a document."""
+
+    file: str
+    line: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A batch of documents as columns of equal length, with what was left out and what was stripped."""
+
+    doc_id: list[bytes] = field(default_factory=list)
+    key: list[str] = field(default_factory=list)
+    source: list[str] = field(default_factory=list)
+    text: list[bytes] = field(default_factory=list)
+    text_sha256: list[bytes] = field(default_factory=list)
+    n_chars: list[int] = field(default_factory=list)
+    created_at: list[datetime | None] = field(default_factory=list)
+    language: list[str | None] = field(default_factory=list)
+    subgroup: list[str | None] = field(default_factory=list)
+    declared_origin: list[str | None] = field(default_factory=list)
+    declared_generator: list[str | None] = field(default_factory=list)
+    meta: list[str | None] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    stripped: list[tuple[bytes, int, str]] = field(default_factory=list)
+    """(doc_id, characters stripped, details as JSON) for texts that held invisible characters."""
+
+
+class _BadRowError(Exception):
+    """Why one row is no document."""
+
+
+def prepare(corpus: str, rows: Iterable[Row], fields: Fields) -> Prepared:
+    """Turn rows into documents. A row that cannot be one becomes a Reject with its reason; nothing raises."""
+    out = Prepared()
+    for row in rows:
+        try:
+            if row.record is None:
+                raise _BadRowError(row.reason)
+            _add(out, corpus, row, row.record, fields)
+        except _BadRowError as bad:
+            out.rejects.append(Reject(file=row.file, line=row.line, reason=str(bad)))
+    return out
+
+
+def _add(out: Prepared, corpus: str, row: Row, record: Mapping[str, Any], fields: Fields) -> None:
+    value = record.get(fields.text)
+    if value is None:
+        raise _BadRowError(f"no text: no field {fields.text!r}" if fields.text not in record else "no text: null")
+    if not isinstance(value, str):
+        raise _BadRowError(f"wrong type: {fields.text!r} is {type(value).__name__}, not text")
+    text, found = clean(value)
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        raise _BadRowError("not UTF-8") from None
+    if not text or text.isspace():
+        raise _BadRowError("no text: empty")
+    if len(encoded) > MAX_TEXT_BYTES:
+        raise _BadRowError(f"over {MAX_TEXT_BYTES >> 20} MiB")
+    key = f"{row.file}:{row.line}" if fields.key is None else _key(record, fields.key)
+    created_at = None if fields.date is None else _date(record.get(fields.date), fields.date)
+    origin = None if fields.origin is None else _origin(record.get(fields.origin), fields)
+    digest = ids.sha256_bytes(encoded)
+    doc_id = ids.document_id_bytes(corpus, key, digest)
+
+    out.doc_id.append(doc_id)
+    out.key.append(key)
+    out.source.append(row.file)
+    out.text.append(encoded)
+    out.text_sha256.append(digest)
+    out.n_chars.append(len(text))
+    out.created_at.append(created_at)
+    out.language.append(_optional(record, fields.language))
+    out.subgroup.append(_optional(record, fields.subgroup))
+    out.declared_origin.append(origin)
+    out.declared_generator.append(_optional(record, fields.generator))
+    out.meta.append(_meta(record, fields.meta) if fields.meta else None)
+    if found is not None:
+        details = {"nul": found.nul, "zero_width": found.zero_width, "variation_selectors": found.variation_selectors}
+        out.stripped.append((doc_id, found.total, orjson.dumps(details).decode()))
+
+
+def _key(record: Mapping[str, Any], name: str) -> str:
+    value = record.get(name)
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise _BadRowError(f"no key: field {name!r} is {value!r:.80}")
+    return _storable(str(value), name)
+
+
+def _optional(record: Mapping[str, Any], name: str | None) -> str | None:
+    if name is None:
+        return None
+    value = record.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str | int | float):
+        raise _BadRowError(f"wrong type: {name!r} is {type(value).__name__}")
+    return _storable(str(value), name)
+
+
+def _storable(value: str, name: str) -> str:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise _BadRowError(f"not UTF-8: field {name!r}") from None
+    return value.replace("\0", "") if "\0" in value else value
+
+
+def _origin(value: Any, fields: Fields) -> str | None:
+    if value is None:
+        return None
+    text = str(value)
+    if text in fields.origin_map:
+        return fields.origin_map[text].value
+    try:
+        return Origin(text).value
+    except ValueError:
+        raise _BadRowError(
+            f"unknown origin {text!r:.80} in field {fields.origin!r}: map it with --origin-map"
+        ) from None
+
+
+def _date(value: Any, name: str) -> datetime | None:
+    """ISO 8601 dates and times, a year alone, or a date object; times without a zone are UTC."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    text = str(value)
+    try:
+        if text.isdigit() and len(text) == 4:
+            return datetime(int(text), 1, 1, tzinfo=UTC)
+        if len(text) == 7 and text[4] == "-":
+            text += "-01"
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise _BadRowError(f"wrong type: {name!r} is no date: {text!r:.60}") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _meta(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    picked = {name: record[name] for name in names if name in record}
+    try:
+        return orjson.dumps(picked, default=str, option=orjson.OPT_SORT_KEYS).decode()
+    except (orjson.JSONEncodeError, UnicodeEncodeError):
+        raise _BadRowError(f"not UTF-8: one of the meta fields {', '.join(names)}") from None
+
+
+def count_words(texts: list[bytes]) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """Runs of non-space bytes in each text, as int32[n]; one vectorised pass over all of them."""
+    counts = np.zeros(len(texts), dtype=np.int32)
+    space = np.frombuffer(b"\n".join(texts) + b"\n", dtype=np.uint8) <= _MAX_SPACE_BYTE
+    # A word ends where a space follows a non-space; every text is followed by a newline.
+    word_end = np.greater(space[1:], space[:-1])
+    start = 0
+    for i, text in enumerate(texts):
+        end = start + len(text) + 1
+        counts[i] = np.count_nonzero(word_end[start : end - 1])
+        start = end
+    return counts
+
+
+def parse_origin_map(pairs: Iterable[str]) -> dict[str, Origin]:
+    """`0=human`, `1=model` … to a mapping. Raises ConfigError on anything else."""
+    mapping = {}
+    for pair in pairs:
+        value, _, origin = pair.rpartition("=")
+        if not value or origin not in set(Origin):
+            raise ConfigError(
+                f"origin map entry {pair!r} is not VALUE=ORIGIN", hint=f"ORIGIN is one of {', '.join(Origin)}"
+            )
+        mapping[value] = Origin(origin)
+    return mapping

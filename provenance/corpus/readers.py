@@ -1,0 +1,310 @@
+"""Files to rows: JSONL, Parquet, CSV, text files, Hugging Face datasets. Knows formats; nothing of texts or catalogs.
+
+Every reader yields lists of rows of bounded size, so memory stays flat, and reports the bytes it has consumed. A bad
+row becomes a `Row` with a reason; only a file that cannot be read at all raises.
+"""
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+import pyarrow as pa
+
+from provenance.corpus.rows import MAX_TEXT_BYTES, Row
+from provenance.errors import DataError, MissingExtraError, NotFoundError, UsageError
+
+_BLOCK_BYTES = 4 * 1024 * 1024
+_ROWS_PER_BATCH = 2048
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
+_TEXT_SUFFIXES = {".txt", ".text", ".md"}
+
+Consumed = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One thing to read: its format, its path (or hub name), its size if known."""
+
+    kind: str
+    """jsonl, parquet, csv, text, stdin, hf or hf_disk."""
+    location: str
+    name: str
+    """What documents carry as their source: a file name, a hub name, or `stdin`; never a folder."""
+    n_bytes: int | None
+
+
+def discover(paths: list[str]) -> list[Source]:
+    """Turn command-line paths into sources, folders walked in sorted order.
+
+    Raises NotFoundError for a missing path and UsageError for a format that is not read.
+    """
+    sources: list[Source] = []
+    for path in paths:
+        if path == "-":
+            sources.append(Source(kind="stdin", location="-", name="stdin", n_bytes=None))
+        elif path.startswith("hf:"):
+            sources.append(Source(kind="hf", location=path, name=path.removeprefix("hf:"), n_bytes=None))
+        else:
+            sources.extend(_discover_path(Path(path)))
+    return sources
+
+
+def _discover_path(path: Path) -> list[Source]:
+    if not path.exists():
+        raise NotFoundError(
+            f"no file or folder {str(path)!r}", hint="check the path; hub datasets are hf:repo:config:split"
+        )
+    if path.is_file():
+        return [_file_source(path)]
+    if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
+        return [Source(kind="hf_disk", location=str(path), name=path.name, n_bytes=None)]
+    known = [p for p in sorted(path.rglob("*")) if p.is_file() and _kind(p) is not None]
+    if not known:
+        raise DataError(
+            f"no readable file in folder {str(path)!r}",
+            hint="read are .jsonl .json .ndjson (.gz .zst), .parquet, .csv .tsv, .txt .md and save_to_disk folders",
+        )
+    return [_file_source(p) for p in known]
+
+
+def _kind(path: Path) -> str | None:
+    suffixes = [s.lower() for s in path.suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSIONS:
+        suffixes.pop()
+    last = suffixes[-1] if suffixes else ""
+    if last in {".jsonl", ".json", ".ndjson"}:
+        return "jsonl"
+    if last == ".parquet":
+        return "parquet"
+    if last in {".csv", ".tsv"}:
+        return "csv"
+    return "text" if last in _TEXT_SUFFIXES else None
+
+
+def _file_source(path: Path) -> Source:
+    kind = _kind(path)
+    if kind is None:
+        raise UsageError(
+            f"cannot read {path.name!r}: unknown format",
+            hint="read are .jsonl .json .ndjson (.gz .zst), .parquet, .csv .tsv, .txt .md and save_to_disk folders",
+        )
+    return Source(kind=kind, location=str(path), name=path.name, n_bytes=path.stat().st_size)
+
+
+def read(source: Source, consumed: Consumed) -> Iterator[list[Row]]:
+    """All rows of one source, in order. Raises DataError when the file as a whole cannot be read."""
+    try:
+        match source.kind:
+            case "jsonl":
+                with Path(source.location).open("rb") as raw:
+                    yield from _read_jsonl(_decompressed(raw, source), source.name, lambda: consumed(raw.tell()))
+            case "stdin":
+                yield from _read_jsonl(sys.stdin.buffer, source.name, lambda: None)
+            case "csv":
+                with Path(source.location).open("rb") as raw:
+                    yield from _read_csv(_decompressed(raw, source), source.name, lambda: consumed(raw.tell()))
+            case "text":
+                yield from _read_text(Path(source.location), source.name)
+            case "parquet":
+                yield from _read_parquet(source, consumed)
+            case "hf" | "hf_disk":
+                yield from _read_hf(source)
+            case _:
+                raise UsageError(f"cannot read {source.kind!r}")
+    except (pa.ArrowInvalid, pa.ArrowIOError, EOFError) as error:
+        raise DataError(
+            f"{source.name}: {str(error).splitlines()[0]}",
+            hint="the file is damaged or not of this format; nothing was added",
+        ) from error
+    except OSError as error:
+        raise DataError(f"{source.name}: {error}", hint="nothing was added") from error
+
+
+def _decompressed(raw: BinaryIO, source: Source) -> BinaryIO:
+    compression = _COMPRESSIONS.get(Path(source.location).suffix.lower())
+    if compression is None:
+        return raw
+    stream: BinaryIO = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), compression)
+    return stream
+
+
+def _read_jsonl(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterator[list[Row]]:
+    line_number = 0
+    for lines in _line_blocks(stream):
+        rows: list[Row] = []
+        for line in lines:
+            line_number += 1
+            if line is None:
+                rows.append(Row(name, line_number, None, f"over {MAX_TEXT_BYTES >> 20} MiB"))
+                continue
+            if not line or line.isspace():
+                continue
+            try:
+                record = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                rows.append(Row(name, line_number, None, _json_reason(line, error)))
+                continue
+            if isinstance(record, dict):
+                rows.append(Row(name, line_number, record))
+            else:
+                rows.append(Row(name, line_number, None, f"wrong type: a JSON {type(record).__name__}, not an object"))
+        report()
+        if rows:
+            yield rows
+
+
+def _json_reason(line: bytes, error: orjson.JSONDecodeError) -> str:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    return f"broken JSON: {error.msg}"
+
+
+def _line_blocks(stream: BinaryIO) -> Iterator[list[bytes | None]]:
+    """Lines in blocks of a few megabytes; None stands for a line over the size bound, which is never held whole."""
+    rest = b""
+    too_long = False
+    while True:
+        block = stream.read(_BLOCK_BYTES)
+        if not block:
+            break
+        if b"\n" not in block:
+            if too_long or len(rest) + len(block) > MAX_TEXT_BYTES:
+                rest, too_long = b"", True
+            else:
+                rest += block
+            continue
+        lines: list[bytes | None] = list((rest + block).split(b"\n"))
+        if too_long:
+            lines[0], too_long = None, False
+        rest = lines.pop() or b""
+        yield lines
+    if rest or too_long:
+        yield [None if too_long else rest]
+
+
+def _read_csv(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterator[list[Row]]:
+    # Bytes that are not UTF-8 come through as lone surrogates, so one bad row is one reject.
+    text = io.TextIOWrapper(io.BufferedReader(_Raw(stream)), encoding="utf-8-sig", errors="surrogateescape", newline="")
+    csv.field_size_limit(MAX_TEXT_BYTES)
+    reader = csv.reader(text, delimiter="\t" if ".tsv" in name else ",")
+    header = next(reader, None)
+    rows: list[Row] = []
+    while header is not None:
+        first_line = reader.line_num + 1
+        try:
+            values = next(reader, None)
+        except csv.Error as error:
+            reason = f"over {MAX_TEXT_BYTES >> 20} MiB" if "field larger" in str(error) else f"broken CSV: {error}"
+            rows.append(Row(name, first_line, None, reason))
+            continue
+        if values is None:
+            break
+        if not values:
+            continue
+        if len(values) != len(header):
+            rows.append(Row(name, first_line, None, f"broken CSV: {len(values)} fields, the header has {len(header)}"))
+        else:
+            rows.append(Row(name, first_line, dict(zip(header, values, strict=True))))
+        if len(rows) >= _ROWS_PER_BATCH:
+            report()
+            yield rows
+            rows = []
+    if rows:
+        yield rows
+
+
+class _Raw(io.RawIOBase):
+    """A raw stream over anything with `read`, for the text layer of the csv module."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _read_text(path: Path, name: str) -> Iterator[list[Row]]:
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        yield [Row(name, 1, None, f"over {MAX_TEXT_BYTES >> 20} MiB")]
+        return
+    try:
+        yield [Row(name, 1, {"text": path.read_text(encoding="utf-8-sig")})]
+    except UnicodeDecodeError:
+        yield [Row(name, 1, None, "not UTF-8")]
+
+
+def _read_parquet(source: Source, consumed: Consumed) -> Iterator[list[Row]]:
+    import pyarrow.parquet as pq
+
+    row_number = 0
+    with pq.ParquetFile(source.location) as file:
+        total = max(file.metadata.num_rows, 1)
+        for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH):
+            rows = _batch_rows(batch, source.name, row_number)
+            row_number += len(rows)
+            consumed(int((source.n_bytes or 0) * row_number / total))
+            yield rows
+
+
+def _batch_rows(batch: pa.RecordBatch, name: str, offset: int) -> list[Row]:
+    try:
+        return [Row(name, offset + i + 1, record) for i, record in enumerate(batch.to_pylist())]
+    except UnicodeDecodeError:
+        rows = []
+        for i in range(batch.num_rows):
+            try:
+                rows.append(Row(name, offset + i + 1, batch.slice(i, 1).to_pylist()[0]))
+            except UnicodeDecodeError:
+                rows.append(Row(name, offset + i + 1, None, "not UTF-8"))
+        return rows
+
+
+def _read_hf(source: Source) -> Iterator[list[Row]]:
+    try:
+        import datasets
+    except ImportError as error:  # pragma: no cover - a core dependency
+        raise MissingExtraError.of("reading Hugging Face datasets", "dev") from error
+
+    if source.kind == "hf_disk":
+        loaded = datasets.load_from_disk(source.location)
+        if isinstance(loaded, datasets.DatasetDict):
+            raise UsageError(
+                f"{source.name!r} holds several splits: {', '.join(loaded)}",
+                hint=f"name one, for instance {source.location}/{next(iter(loaded))}",
+            )
+    else:
+        repo, config, split = _hf_parts(source.name)
+        try:
+            loaded = datasets.load_dataset(repo, config, split=split, streaming=True)
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"hub dataset {repo!r}: {str(error).splitlines()[0]}", hint="check the name and the network"
+            ) from error
+    offset = 0
+    for batch in loaded.with_format("arrow").iter(batch_size=_ROWS_PER_BATCH):
+        for record_batch in batch.to_batches():
+            rows = _batch_rows(record_batch, source.name, offset)
+            offset += len(rows)
+            yield rows
+
+
+def _hf_parts(name: str) -> tuple[str, str | None, str]:
+    parts = name.split(":")
+    if len(parts) > 3 or not parts[0]:
+        raise UsageError(
+            f"hf:{name} is not a hub dataset name", hint="write hf:repo, hf:repo:config or hf:repo:config:split"
+        )
+    config = parts[1] if len(parts) > 1 and parts[1] else None
+    return parts[0], config, parts[2] if len(parts) > 2 else "train"

@@ -1,0 +1,17 @@
+"""What a reader hands on: a record with the place it came from, or the reason it could not be read."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+MAX_TEXT_BYTES = 64 * 1024 * 1024
+
+
+class Row(NamedTuple):
+    """One record of one file. `record` is None when `reason` says why it could not be read."""
+
+    file: str
+    """File name without its folder."""
+    line: int
+    """1-based line, or row number in formats without lines."""
+    record: Mapping[str, Any] | None
+    reason: str = ""
