@@ -1,6 +1,7 @@
 """Randomness with names: every draw has its own stream, so neither order, shards nor workers change a result."""
 
 import hashlib
+from collections.abc import Sequence
 from uuid import UUID
 
 import numpy as np
@@ -25,15 +26,22 @@ def integer(seed: int, *names: str | int) -> int:
 
 def unit(seed: int, doc_id: UUID) -> float:
     """A number in [0, 1) that depends on the seed and the document alone: keep if it is below the share."""
-    return int.from_bytes(hashlib.sha256(b"%d:" % seed + doc_id.bytes).digest()[:8], "big") / 2.0**64
+    return float(units(seed, doc_id.bytes)[0])
 
 
-def units(seed: int, doc_ids: list[bytes]) -> NDArray[np.float64]:
-    """`unit` for many documents given as 16-byte ids, as float64[n]."""
-    prefix = hashlib.sha256(b"%d:" % seed)
-    out = np.empty(len(doc_ids), dtype=np.float64)
-    for i, doc_id in enumerate(doc_ids):
-        h = prefix.copy()
-        h.update(doc_id)
-        out[i] = int.from_bytes(h.digest()[:8], "big") / 2.0**64
-    return out
+def units(seed: int, doc_ids: bytes | Sequence[bytes]) -> NDArray[np.float64]:
+    """`unit` for many documents given as 16-byte ids, or as one buffer of them, as float64[n]."""
+    packed = doc_ids if isinstance(doc_ids, bytes) else b"".join(doc_ids)
+    ids = np.frombuffer(packed, dtype=">u8").reshape(-1, 2)
+    first, second = np.frombuffer(_digest(seed, ("unit",))[:16], dtype=">u8")
+    # Ids are SHA-256 output, evenly spread already, so two rounds of a 64-bit mixer keyed by the seed are enough, and
+    # ten million documents take half a second where hashing each again would take ten.
+    mixed = _mix(_mix(ids[:, 0] ^ first) + (ids[:, 1] ^ second))
+    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finalizer of SplitMix64 (Steele, Lea and Flood 2014): every bit of `x` reaches every bit of the result."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
