@@ -3,7 +3,8 @@
 A new plugin is one file plus one line here; the contract tests pick it up from the table.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -65,9 +66,146 @@ class TrainableDetector(Detector, Protocol):
         """Read what `save` wrote. Raises DataError when files are missing or of another version."""
 
 
+Arrays = dict[str, NDArray[Any]]
+"""Named arrays: what models and batches of samples are stored as (npz, never pickles)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A piece of a training set."""
+
+    batch: Arrays
+    weight: float | NDArray[np.float64] = 1.0
+    """What each sample counts for; a number, or one per sample (documents only)."""
+
+
+@runtime_checkable
+class DocumentWorld(Protocol):
+    """A generative model of texts. A batch is a set of documents; sees no policy, tag or detector.
+
+    Built as `cls(texts, settings, sampling)`: the real texts it may learn its vocabulary from, and the tables `[model]`
+    and `[sampling]` of the experiment. The random stream it is handed is the only randomness it may use.
+    """
+
+    name: ClassVar[str]
+
+    def encode(self, texts: Sequence[str]) -> Arrays:
+        """Texts as a batch, one entry per document."""
+
+    def texts(self, batch: Arrays) -> list[str]:
+        """The documents of a batch, as they would be written down."""
+
+    def n_tokens(self, batch: Arrays) -> NDArray[np.int64]:
+        """Tokens of each document."""
+
+    def take(self, batch: Arrays, rows: NDArray[np.int64]) -> Arrays:
+        """The documents `rows` of a batch, in that order, repeats allowed."""
+
+    def fit(self, parts: Sequence[Part], rng: np.random.Generator) -> Any:
+        """A model trained on `parts`."""
+
+    def sample(self, model: Any, like: Arrays, rng: np.random.Generator) -> Arrays:
+        """As many documents as `like` holds and of the same lengths in tokens; worlds with prompts take them there."""
+
+    def observe(self, model: Any, samples: Arrays, reference: "Reference") -> dict[str, Any]:
+        """What metrics may look at, by name (see `Metric.needs`). Values may be callables that compute when asked."""
+
+    def weights(self, model: Any) -> Arrays:
+        """The model as arrays, to hash and to store."""
+
+    def restore(self, weights: Arrays) -> Any:
+        """The model that `weights` was made from."""
+
+
+@runtime_checkable
+class CohortWorld(Protocol):
+    """A distribution whose samples are exchangeable, simulated in many replicas at once.
+
+    A batch is a cohort: for every replica a number of samples, held as sufficient statistics where that is exact.
+    Built as `cls(settings, sampling)`.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def replicas(self) -> int:
+        """How many independent copies run side by side; the first axis of every array."""
+
+    def real(self, n: NDArray[np.int64], rng: np.random.Generator) -> Arrays:
+        """Real samples, `n[r]` in replica r."""
+
+    def thin(self, batch: Arrays, n: NDArray[np.int64], rng: np.random.Generator) -> Arrays:
+        """`n[r]` samples of replica r, drawn without replacement."""
+
+    def fit(self, parts: Sequence[Part], rng: np.random.Generator) -> Any:
+        """One model per replica."""
+
+    def groups(self, model: Any, n: NDArray[np.int64], rng: np.random.Generator) -> dict[str, NDArray[np.int64]]:
+        """How many of `n` samples fall into each subgroup that a verifier can tell apart; usually `{"": n}`."""
+
+    def sample(self, model: Any, n: NDArray[np.int64], subgroup: str, rng: np.random.Generator) -> Arrays:
+        """`n[r]` samples of `subgroup` from the model of replica r."""
+
+    def observe(self, model: Any, samples: Sequence[Arrays], reference: "Reference") -> dict[str, Any]:
+        """What metrics may look at, by name; arrays have the replicas as their first axis."""
+
+    def weights(self, model: Any) -> Arrays:
+        """The model as arrays, to hash and to store."""
+
+    def restore(self, weights: Arrays) -> Any:
+        """The model that `weights` was made from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What a generation is compared with: the real training data and the model that learned from it."""
+
+    generation: int
+    real: Sequence[Arrays]
+    model: Any
+    """Generation 0's model; at generation 0 the model itself."""
+    held_out: Sequence[str] = ()
+    """Human texts no generation has seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One number per generation: its unit, which way is better, and why it can be compared between generations."""
+
+    name: str
+    unit: str
+    higher_is_better: bool | None
+    """None where neither direction is better by itself."""
+    needs: tuple[str, ...]
+    """Keys of the world's `observe`; the metric is measured where all of them are present."""
+    measure: Callable[..., Any]
+    """Called with the needed values in that order: a float, one value per replica, or a value per subgroup."""
+
+
 DETECTORS = Registry(
     "detector",
     {
         "stylometry": "provenance.detectors.stylometry:Stylometry",
+    },
+)
+
+WORLDS = Registry(
+    "world",
+    {
+        "ngram": "provenance.recursion.models.ngram:NgramWorld",
+    },
+)
+
+METRICS = Registry(
+    "metric",
+    {
+        "bits_per_byte": "provenance.recursion.metrics.bits_per_byte:METRIC",
+        "distinct_1": "provenance.recursion.metrics.distinct:DISTINCT_1",
+        "distinct_2": "provenance.recursion.metrics.distinct:DISTINCT_2",
+        "distinct_3": "provenance.recursion.metrics.distinct:DISTINCT_3",
+        "rare_word_coverage": "provenance.recursion.metrics.vocabulary:RARE_WORD_COVERAGE",
+        "token_entropy": "provenance.recursion.metrics.entropy:METRIC",
+        "vocabulary": "provenance.recursion.metrics.vocabulary:VOCABULARY",
+        "vocabulary_coverage": "provenance.recursion.metrics.vocabulary:VOCABULARY_COVERAGE",
     },
 )

@@ -1,0 +1,185 @@
+"""The pool of a text world: one row per document, real ones first. Policies see sizes, tags and keys, never texts.
+
+Rows are never removed; each generation appends its samples. Everything a row needs to be rebuilt is in the arrays that
+`begin`, `draw` and `sampled` return, so that a resumed run has the same pool.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from provenance import seeds
+from provenance.catalog.pool import PoolEvaluator
+from provenance.errors import ConfigError, DataError
+from provenance.mixing.draw import Realised, draw
+from provenance.mixing.policy import Budget, MixPolicy, Share
+from provenance.plugins import Arrays, DocumentWorld, Part
+from provenance.recursion.config import SimulatedDetector
+
+Detect = Callable[[Sequence[str]], NDArray[np.float64]]
+"""Texts to p_model, NaN where the detector abstains."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealTexts:
+    """The real documents an experiment may train on, and those it may not."""
+
+    ids: Sequence[bytes]
+    """16-byte document ids: draws depend on them, not on order."""
+    texts: Sequence[str]
+    held_out: Sequence[str] = ()
+    origin: Sequence[str] | None = None
+    """As tagged; `human` where not given."""
+    p_model: Sequence[float] | None = None
+    source: Sequence[str] | None = None
+    subgroup: Sequence[str | None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """One generation's training set, and what is needed to rebuild it."""
+
+    parts: list[Part]
+    realised: list[Realised]
+    record: Arrays
+
+
+class DocumentPool:
+    """Documents a policy can draw from. One pool per run."""
+
+    def __init__(
+        self,
+        world: DocumentWorld,
+        real: RealTexts,
+        *,
+        seed: int,
+        budget: Budget,
+        evaluator: PoolEvaluator,
+        detect: Detect | SimulatedDetector | None = None,
+    ) -> None:
+        self._world, self._seed, self._budget, self._evaluator, self._detect = world, seed, budget, evaluator, detect
+        self.held_out = real.held_out
+        n = len(real.texts)
+        if n == 0:
+            raise DataError("there are no real documents to train on")
+        self._batches = [world.encode(real.texts)]
+        self.real = self._batches[:1]
+        self._first_row = [0]
+        self._generation = np.zeros(n, dtype=np.int64)
+        self._origin = list(real.origin or ["human"] * n)
+        self._source = list(real.source or ["real"] * n)
+        self._subgroup = list(real.subgroup or [None] * n)
+        self._tokens = world.n_tokens(self._batches[0])
+        self._uses = np.zeros(n, dtype=np.int64)
+        self._ids = list(real.ids)
+        scores = self._scores(real.texts, np.array([origin == "model" for origin in self._origin]), generation=0)
+        # The experiment's detector judges real and sampled texts alike; tags of the catalog serve where there is none.
+        tagged = real.p_model if detect is None else None
+        self._p_model = scores if tagged is None else np.array(tagged, dtype=np.float64)
+        self.first: Arrays = {}
+
+    def begin(self) -> Training:
+        """Generation 0: real documents up to the budget, the same for every policy."""
+        policy = MixPolicy(name="generation-0", share=[Share(where="generation = 0", share=1.0)])
+        training = self.draw(policy, generation=0)
+        self.first = training.parts[0].batch
+        return training
+
+    def draw(self, policy: MixPolicy, *, generation: int) -> Training:
+        """The training set of `generation` under `policy`. Raises ConfigError when the pool cannot serve it."""
+        values = self._evaluator.evaluate(self.table(generation), policy.shares, policy=policy.name)
+        keys = seeds.units(seeds.integer(self._seed, "draw", generation), self._ids)
+        budget = self._budget.model_copy(update={"on_shortfall": policy.budget.on_shortfall})
+        drawn = draw(policy, values, keys=keys, n_tokens=self._tokens, budget=budget)
+        if len(drawn.rows) == 0:
+            raise ConfigError(f"policy {policy.name!r} leaves nothing to train on")
+        record: Arrays = {"rows": drawn.rows, "share": drawn.share, "weight": drawn.weight}
+        return self._training(record, drawn.realised)
+
+    def _training(self, record: Arrays, realised: list[Realised]) -> Training:
+        rows, weight = record["rows"], record["weight"]
+        np.add.at(self._uses, rows, 1)
+        which = np.searchsorted(self._first_row, rows, side="right") - 1
+        plain = bool(np.all(weight == 1.0))
+        parts = [
+            Part(
+                batch=self._world.take(self._batches[b], rows[which == b] - self._first_row[b]),
+                weight=1.0 if plain else weight[which == b],
+            )
+            for b in np.unique(which)
+        ]
+        return Training(parts=parts, realised=realised, record=record)
+
+    def write(self, model: Any, *, generation: int) -> tuple[Arrays, Arrays]:
+        """Let the model of `generation` write as much as it was given at first, and add that to the pool."""
+        samples = self._world.sample(model, self.first, seeds.stream(self._seed, "sample", generation))
+        return samples, self.sampled(samples, generation=generation)
+
+    def sampled(self, samples: Arrays, *, generation: int, p_model: NDArray[np.float64] | None = None) -> Arrays:
+        """Add what the model of `generation` wrote; its texts are of generation + 1. Returns what to keep of it."""
+        n = len(self._world.n_tokens(samples))
+        if p_model is None:
+            texts = self._world.texts(samples) if callable(self._detect) else [""] * n
+            p_model = self._scores(texts, np.ones(n, dtype=np.bool_), generation=generation + 1)
+        self._batches.append(samples)
+        self._first_row.append(len(self._ids))
+        self._ids += [hashlib.sha256(b"sample:%d:%d" % (generation, row)).digest()[:16] for row in range(n)]
+        self._generation = np.concatenate([self._generation, np.full(n, generation + 1)])
+        self._origin += ["model"] * n
+        self._source += [f"generation-{generation}"] * n
+        self._subgroup += [None] * n
+        self._tokens = np.concatenate([self._tokens, self._world.n_tokens(samples)])
+        self._uses = np.concatenate([self._uses, np.zeros(n, dtype=np.int64)])
+        self._p_model = np.concatenate([self._p_model, p_model])
+        return {"p_model": p_model}
+
+    def restore(self, *, generation: int, record: Arrays, samples: Arrays, kept: Arrays) -> Training:
+        """Replay a finished generation from what it returned."""
+        training = self._training(record, [])
+        if generation == 0:
+            self.first = training.parts[0].batch
+        self.sampled(samples, generation=generation, p_model=kept["p_model"])
+        return training
+
+    def table(self, generation: int) -> pa.Table:
+        """What a policy sees. `age` counts from the texts about to be made, so the newest rows have age 1."""
+        known = ~np.isnan(self._p_model)
+        return pa.table(
+            {
+                "generation": self._generation,
+                "age": generation + 1 - self._generation,
+                "origin": pa.array(self._origin, pa.string()),
+                "p_model": pa.array(self._p_model, pa.float64(), mask=~known),
+                "tag": pa.array(np.where(self._p_model < 0.5, "human", "model"), pa.string(), mask=~known),
+                "source": pa.array(self._source, pa.string()),
+                "subgroup": pa.array(self._subgroup, pa.string()),
+                "n_tokens": self._tokens,
+                "uses": self._uses,
+            }
+        )
+
+    def _scores(self, texts: Sequence[str], is_model: NDArray[np.bool_], *, generation: int) -> NDArray[np.float64]:
+        if self._detect is None:
+            return np.full(len(texts), np.nan)
+        if callable(self._detect):
+            return np.asarray(self._detect(texts), dtype=np.float64)
+        rng = seeds.stream(self._seed, "detect", generation)
+        return simulated_scores(self._detect, is_model, rng)
+
+
+def simulated_scores(
+    detector: SimulatedDetector, is_model: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """p_model of a detector that errs at the given rates: its posterior at even odds, so it is calibrated there."""
+    caught, false = detector.true_positive_rate, detector.false_positive_rate
+    flagged = rng.random(len(is_model)) < np.where(is_model, caught, false)
+    return np.where(flagged, _share(caught, false), _share(1 - caught, 1 - false))
+
+
+def _share(model: float, human: float) -> float:
+    return model / (model + human) if model + human else 0.5

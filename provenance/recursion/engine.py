@@ -1,0 +1,163 @@
+"""The loop: draw a training set, fit, sample, measure, put the samples into the pool. Knows no world by name.
+
+Imports neither torch nor a catalog. Every random choice has a stream named by what it is for and the generation,
+never by the policy: policies of one seed share generation 0 and differ by what they train on, not by luck.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from provenance import seeds
+from provenance.errors import ProvenanceError
+from provenance.mixing.policy import MixPolicy
+from provenance.plugins import METRICS, Arrays, Metric, Reference
+from provenance.recursion.documents import Training
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One metric of one generation: a number, or the spread of it over replicas."""
+
+    metric: str
+    value: float
+    """The value, or the mean over replicas."""
+    subgroup: str = ""
+    stderr: float | None = None
+    low: float | None = None
+    """5 % and 95 % quantile over replicas."""
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One finished generation."""
+
+    generation: int
+    training: Training
+    model: Any
+    samples: Any
+    """What the model wrote: `Arrays`, or a list of them where a verifier tells subgroups apart."""
+    kept: Arrays
+    """What the pool needs to rebuild its rows."""
+    metrics: list[Measured]
+    raw: dict[str, Any] = field(default_factory=dict)
+    """Metrics as measured, one value per replica."""
+    seconds: float = 0.0
+
+
+class Pool(Protocol):
+    """What the loop asks of a pool; `documents.DocumentPool` and `cohorts.CohortPool` are the two."""
+
+    held_out: Sequence[str]
+    real: Sequence[Arrays]
+    """All the real data there is, whatever a generation draws from it."""
+
+    def begin(self) -> Training: ...
+    def draw(self, policy: MixPolicy, *, generation: int) -> Training: ...
+    def write(self, model: Any, *, generation: int) -> tuple[Any, Arrays]: ...
+    def restore(self, *, generation: int, record: Arrays, samples: Any, kept: Arrays) -> Training: ...
+
+
+def turns(
+    world: Any,
+    pool: Pool,
+    policy: MixPolicy,
+    *,
+    seed: int,
+    generations: int,
+    metrics: Sequence[Metric] | None = None,
+    measure_every: int = 1,
+    done: Sequence["Finished"] = (),
+) -> Iterator[Turn]:
+    """Generations 0 to `generations`, those in `done` replayed into the pool and not yielded.
+
+    Raises the library's errors with the policy and generation they happened in.
+    """
+    chosen = list(metrics) if metrics is not None else all_metrics()
+    reference_model: Any = None
+    for finished in done:
+        pool.restore(
+            generation=finished.generation, record=finished.record, samples=finished.samples, kept=finished.kept
+        )
+        if finished.generation == 0:
+            reference_model = world.restore(finished.weights)
+    for generation in range(len(done), generations + 1):
+        started = time.perf_counter()
+        try:
+            training = pool.begin() if generation == 0 else pool.draw(policy, generation=generation)
+            model = world.fit(training.parts, seeds.stream(seed, "fit", generation))
+            samples, kept = pool.write(model, generation=generation)
+            if generation == 0:
+                reference_model = model
+            measured: list[Measured] = []
+            raw: dict[str, Any] = {}
+            if generation % measure_every == 0 or generation == generations:
+                reference = Reference(
+                    generation=generation, real=pool.real, model=reference_model, held_out=pool.held_out
+                )
+                measured, raw = measure(world.observe(model, samples, reference), chosen)
+        except ProvenanceError as error:
+            error.message = f"policy {policy.name!r}, generation {generation}: {error.message}"
+            error.args = (error.message,)
+            raise
+        yield Turn(
+            generation=generation,
+            training=training,
+            model=model,
+            samples=samples,
+            kept=kept,
+            metrics=measured,
+            raw=raw,
+            seconds=time.perf_counter() - started,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A generation as stored, enough to go on after it."""
+
+    generation: int
+    record: Arrays
+    samples: Any
+    kept: Arrays
+    weights: Arrays
+    """Generation 0's model; empty for later ones."""
+
+
+def all_metrics() -> list[Metric]:
+    """Every registered metric, by name."""
+    return [METRICS.load(name) for name in METRICS]
+
+
+def measure(observed: Mapping[str, Any], metrics: Sequence[Metric]) -> tuple[list[Measured], dict[str, Any]]:
+    """Every metric whose needs are met, summarised over replicas, and the raw values."""
+    found: list[Measured] = []
+    raw: dict[str, Any] = {}
+    for metric in metrics:
+        if not all(need in observed for need in metric.needs):
+            continue
+        value = metric.measure(*(observed[need] for need in metric.needs))
+        raw[metric.name] = value
+        groups = value if isinstance(value, Mapping) else {"": value}
+        found += [_summary(metric.name, subgroup, number) for subgroup, number in groups.items()]
+    return found, raw
+
+
+def _summary(metric: str, subgroup: str, value: float | NDArray[np.float64]) -> Measured:
+    values = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    if len(values) == 1:
+        return Measured(metric=metric, subgroup=subgroup, value=float(values[0]))
+    low, high = np.quantile(values, [0.05, 0.95])
+    return Measured(
+        metric=metric,
+        subgroup=subgroup,
+        value=float(values.mean()),
+        stderr=float(values.std(ddof=1) / np.sqrt(len(values))),
+        low=float(low),
+        high=float(high),
+    )

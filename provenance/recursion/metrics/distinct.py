@@ -1,0 +1,43 @@
+"""Distinct-n (Li et al. 2016): the share of n-grams that are different. Falls with sample size, so compare equal sizes.
+
+The engine samples the same number of tokens every generation, which is what makes the number comparable.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from provenance.plugins import Metric
+
+
+def distinct(n: int, ids: NDArray[np.integer], offsets: NDArray[np.int64]) -> float:
+    """Different n-grams over all n-grams; n-grams do not cross documents. 0.0 when there is none."""
+    if len(ids) < n:
+        return 0.0
+    windows = np.lib.stride_tricks.sliding_window_view(ids, n)
+    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    inside = windows[owner[: len(windows)] == owner[n - 1 :]]
+    if len(inside) == 0:
+        return 0.0
+    codes = np.zeros(len(inside), dtype=np.int64)
+    for column in range(n):
+        # Re-ranking after each column keeps the codes small enough to be exact.
+        codes = np.unique(codes * (int(ids.max()) + 1) + inside[:, column], return_inverse=True)[1]
+    return (int(codes.max()) + 1) / len(codes)
+
+
+def _metric(n: int) -> Metric:
+    def measure(ids: NDArray[np.integer], offsets: NDArray[np.int64]) -> float:
+        return distinct(n, ids, offsets)
+
+    return Metric(
+        name=f"distinct_{n}",
+        unit="fraction",
+        higher_is_better=True,
+        needs=("sample_ids", "sample_offsets"),
+        measure=measure,
+    )
+
+
+DISTINCT_1: Metric = _metric(1)
+DISTINCT_2: Metric = _metric(2)
+DISTINCT_3: Metric = _metric(3)
