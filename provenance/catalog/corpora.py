@@ -95,7 +95,7 @@ def locate_documents(catalog: "Catalog", doc_ids: Sequence[UUID]) -> dict[Path, 
         rows = con.execute(
             """
             SELECT s.path, d.doc_id
-            FROM document d JOIN corpus c USING (corpus_id) JOIN shard s ON s.corpus_id = d.corpus_id AND s.shard = d.shard
+            FROM document d JOIN corpus c USING (corpus_id) JOIN shard s USING (corpus_id, shard)
             WHERE d.doc_id IN (SELECT unnest(?::UUID[])) AND c.removed_at IS NULL
             QUALIFY row_number() OVER (PARTITION BY d.doc_id ORDER BY c.version DESC) = 1
             """,
@@ -128,6 +128,34 @@ def find_document(catalog: "Catalog", prefix: str) -> UUID:
         raise UsageError(f"{prefix!r} fits more than one document", hint=f"for instance {rows[0][0]} and {rows[1][0]}")
     found: UUID = rows[0][0]
     return found
+
+
+def sample_ids(
+    catalog: "Catalog", info: CorpusInfo, *, count: int, seed: int
+) -> list[tuple[UUID, str, str, float | None]]:
+    """(doc_id, key, origin, p_model) of `count` documents with the smallest keyed hashes: a function of seed and id."""
+    with catalog.read() as con:
+        return con.execute(
+            """
+            SELECT d.doc_id, d.key, coalesce(t.origin, d.declared_origin, 'unknown'), t.p_model
+            FROM document d LEFT JOIN tag_current t USING (doc_id) WHERE d.corpus_id = ?
+            ORDER BY md5(concat(?, ':', d.doc_id)) LIMIT ?
+            """,
+            [info.corpus_id, str(seed), count],
+        ).fetchall()
+
+
+def mixes_using(catalog: "Catalog", info: CorpusInfo) -> list[str]:
+    """`mix:name@version` of every mix that holds a document of this corpus version."""
+    with catalog.read() as con:
+        rows = con.execute(
+            """
+            SELECT DISTINCT m.mix, m.version FROM mix_document m JOIN document d USING (doc_id)
+            WHERE d.corpus_id = ? ORDER BY 1, 2
+            """,
+            [info.corpus_id],
+        ).fetchall()
+    return [f"mix:{mix}@{version}" for mix, version in rows]
 
 
 def same_as_latest(catalog: "Catalog", name: str, staged: "Staged", described: Sequence[Any]) -> CorpusInfo | None:

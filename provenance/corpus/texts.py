@@ -61,9 +61,8 @@ def _groups_with(file: pq.ParquetFile, wanted: list[UUID]) -> list[int]:
     groups = []
     for group in range(file.num_row_groups):
         statistics = file.metadata.row_group(group).column(0).statistics
-        if statistics is None or not statistics.has_min_max:
-            groups.append(group)
-        elif any(bytes(statistics.min) <= doc_id <= bytes(statistics.max) for doc_id in raw):
+        unknown = statistics is None or not statistics.has_min_max
+        if unknown or any(bytes(statistics.min) <= doc_id <= bytes(statistics.max) for doc_id in raw):
             groups.append(group)
     return groups
 

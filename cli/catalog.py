@@ -1,0 +1,93 @@
+"""Commands about the catalog as a whole: init, status, log, doctor."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .common import Output, dry_run_option, human_bytes, note, with_catalog, with_output
+
+if TYPE_CHECKING:
+    from provenance.catalog.store import Catalog
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
+def init(folder: Path) -> None:
+    """Create a catalog, .provenance/, in FOLDER (default: here). Does nothing where there is one."""
+    from provenance.catalog.store import DATABASE, FOLDER, Catalog
+
+    existed = (folder / FOLDER / DATABASE).exists()
+    catalog = Catalog.init(folder)
+    click.echo(f"{'catalog already at' if existed else 'created catalog'} {catalog.root}")
+
+
+@click.command()
+@with_output
+@with_catalog
+def status(catalog: "Catalog", out: Output) -> None:
+    """What the catalog holds: corpora, documents by origin, tags, mixes, runs, and commands that did not end."""
+    from provenance.catalog.overview import overview
+
+    seen = overview(catalog)
+    origins = ", ".join(f"{count:,} {origin}" for origin, count in seen.documents_by_origin.items()) or "none"
+    n_documents, n_bytes = sum(c.documents for c in seen.corpora), sum(c.bytes for c in seen.corpora)
+    lines = [
+        f"catalog      {catalog.root}",
+        f"corpora      {len(seen.corpora)} ({n_documents:,} documents, {human_bytes(n_bytes)} of text)",
+        f"origin       {origins}",
+        f"tagged       {seen.tagged:,} documents",
+        f"mixes        {seen.mixes}",
+        f"runs         {seen.runs}",
+    ]
+    lines += [
+        f"interrupted  {command} ({at:%Y-%m-%d %H:%M} UTC, process {pid})" for command, at, pid in seen.interrupted
+    ]
+    record = {
+        "catalog": catalog.root,
+        "corpora": [c.ref for c in seen.corpora],
+        "documents": sum(c.documents for c in seen.corpora),
+        "documents_by_origin": seen.documents_by_origin,
+        "tagged": seen.tagged,
+        "mixes": seen.mixes,
+        "runs": seen.runs,
+        "interrupted": [command for command, _, _ in seen.interrupted],
+    }
+    out.record("provenance.status/1", record, text="\n".join(lines))
+
+
+@click.command()
+@click.option("-n", "limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first.")
+@with_output
+@with_catalog
+def log(catalog: "Catalog", out: Output, limit: int) -> None:
+    """The activities ledger, newest first: every command that wrote something."""
+    from provenance.catalog.overview import recent_activities
+
+    columns = ["started_at", "command", "status", "seconds", "inputs", "outputs", "code_version", "activity_id"]
+    out.rows(
+        "provenance.log/1", columns, recent_activities(catalog, limit), empty="no command has written anything yet"
+    )
+
+
+@click.command()
+@dry_run_option
+@with_catalog
+def doctor(catalog: "Catalog", *, dry_run: bool) -> None:
+    """Check that every file the catalog names is there, and remove what killed runs left behind."""
+    from provenance.catalog.doctor import examine
+    from provenance.errors import CheckFailedError
+
+    found = examine(catalog, clean=not dry_run)
+    for path in found.leftovers:
+        note(f"{'would remove' if dry_run else 'removed'} leftover {path}")
+    for activity in found.interrupted:
+        note(f"{'would close' if dry_run else 'closed'} interrupted {activity}")
+    if found.missing:
+        raise CheckFailedError(
+            f"{len(found.missing)} files named by the catalog are missing, the first is {found.missing[0]}",
+            hint="restore them from a backup, or remove the corpus and add it again",
+        )
+    click.echo(
+        f"{found.files} files checked, {len(found.leftovers)} leftovers, {len(found.interrupted)} interrupted commands"
+    )

@@ -1,0 +1,58 @@
+"""Housekeeping: files the catalog names but lacks, files it has but does not name, commands that never ended."""
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from provenance.catalog.overview import is_gone
+from provenance.catalog.store import Catalog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What `examine` saw."""
+
+    files: int
+    missing: list[Path]
+    leftovers: list[Path]
+    interrupted: list[str]
+
+
+def examine(catalog: Catalog, *, clean: bool) -> Findings:
+    """Look at the catalog's folders; with `clean`, remove leftovers and close ledger rows of dead processes.
+
+    Folders of commands that still run are left alone.
+    """
+    with catalog.read() as con:
+        shards = con.execute(
+            "SELECT s.path FROM shard s JOIN corpus c USING (corpus_id) WHERE c.removed_at IS NULL ORDER BY 1"
+        ).fetchall()
+        rows = con.execute(
+            "SELECT activity_id, command, host, pid FROM activity WHERE status = 'running' ORDER BY started_at"
+        ).fetchall()
+    named = {catalog.root / path for (path,) in shards}
+    alive = {str(row[0]) for row in rows if not is_gone(row[2], row[3])}
+    dead = [row for row in rows if is_gone(row[2], row[3])]
+    leftovers = [
+        folder
+        for pattern in ("staging/*", "corpora/*/*")
+        for folder in sorted(catalog.root.glob(pattern))
+        if folder.name not in alive and not any(path.is_relative_to(folder) for path in named)
+    ]
+    if clean:
+        for folder in leftovers:
+            shutil.rmtree(folder, ignore_errors=True)
+        if dead:
+            with catalog.write() as con:
+                con.execute(
+                    "UPDATE activity SET status = 'failed', ended_at = ?, error = 'interrupted' "
+                    "WHERE activity_id IN (SELECT unnest(?::UUID[]))",
+                    [datetime.now(UTC), [str(row[0]) for row in dead]],
+                )
+    return Findings(
+        files=len(named),
+        missing=sorted(path for path in named if not path.exists()),
+        leftovers=leftovers,
+        interrupted=[f"{row[1]} (process {row[3]})" for row in dead],
+    )
