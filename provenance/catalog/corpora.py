@@ -219,9 +219,8 @@ def insert_corpus(
         )
     con.execute(
         """
-        INSERT INTO document
-        SELECT doc_id, ?, key, source, text_sha256, n_chars, n_words, created_at, language, subgroup, declared_origin,
-            declared_generator, meta::JSON, generation, generation_max, human_ancestry, shard
+        INSERT INTO document BY NAME
+        SELECT * REPLACE (meta::JSON AS meta), ?::INTEGER AS corpus_id
         FROM read_parquet(?) ORDER BY doc_id
         """,
         [corpus_id, str(staged.folder / "documents.parquet")],
