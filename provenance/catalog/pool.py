@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from provenance.errors import QueryError
 
 # One thread: the pools are small, the call is frequent, and starting workers would cost more than they save.
-_SETTINGS = {
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
     "enable_external_access": False,
     "autoinstall_known_extensions": False,
@@ -156,7 +156,7 @@ class PoolEvaluator:
 
     def _run(self, sql: str, columns: tuple[str, ...], where: str) -> dict[str, NDArray[Any]]:
         try:
-            return dict(self._con.execute(sql).fetchnumpy())
+            return {name: np.ma.asanyarray(column) for name, column in self._con.execute(sql).fetchnumpy().items()}
         except duckdb.Error as error:
             message = str(error).splitlines()[0]
             missing = re.search(r'column "([^"]+)" not found', message)

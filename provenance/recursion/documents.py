@@ -20,9 +20,14 @@ from provenance.mixing.draw import Realised, draw
 from provenance.mixing.policy import Budget, MixPolicy, Share
 from provenance.plugins import Arrays, DocumentWorld, Part
 from provenance.recursion.config import SimulatedDetector
+from provenance.recursion.training_set import Training
 
 Detect = Callable[[Sequence[str]], NDArray[np.float64]]
 """Texts to p_model, NaN where the detector abstains."""
+
+
+_P_MODEL = "pool.p_model"
+"""Name of the scores among the arrays kept of a generation; the others are the world's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +43,11 @@ class RealTexts:
     p_model: Sequence[float] | None = None
     source: Sequence[str] | None = None
     subgroup: Sequence[str | None] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """One generation's training set, and what is needed to rebuild it."""
-
-    parts: list[Part]
-    realised: list[Realised]
-    record: Arrays
+    corpus: Sequence[str] | None = None
+    """`name@version` of each document, for lineage."""
+    generation: Sequence[int] | None = None
+    """Model generations between each document and human text; 0 where not given."""
+    human_ancestry: Sequence[float] | None = None
 
 
 class DocumentPool:
@@ -63,12 +64,12 @@ class DocumentPool:
         detect: Detect | SimulatedDetector | None = None,
     ) -> None:
         self._world, self._seed, self._budget, self._evaluator, self._detect = world, seed, budget, evaluator, detect
-        self.held_out = real.held_out
+        self.held_out: Sequence[str] = real.held_out
         n = len(real.texts)
         if n == 0:
             raise DataError("there are no real documents to train on")
         self._batches = [world.encode(real.texts)]
-        self.real = self._batches[:1]
+        self.real: Sequence[Arrays] = self._batches[:1]
         self._first_row = [0]
         self._generation = np.zeros(n, dtype=np.int64)
         self._origin = list(real.origin or ["human"] * n)
@@ -118,14 +119,15 @@ class DocumentPool:
     def write(self, model: Any, *, generation: int) -> tuple[Arrays, Arrays]:
         """Let the model of `generation` write as much as it was given at first, and add that to the pool."""
         samples = self._world.sample(model, self.first, seeds.stream(self._seed, "sample", generation))
-        return samples, self.sampled(samples, generation=generation)
-
-    def sampled(self, samples: Arrays, *, generation: int, p_model: NDArray[np.float64] | None = None) -> Arrays:
-        """Add what the model of `generation` wrote; its texts are of generation + 1. Returns what to keep of it."""
         n = len(self._world.n_tokens(samples))
-        if p_model is None:
-            texts = self._world.texts(samples) if callable(self._detect) else [""] * n
-            p_model = self._scores(texts, np.ones(n, dtype=np.bool_), generation=generation + 1)
+        texts = self._world.texts(samples) if callable(self._detect) else [""] * n
+        p_model = self._scores(texts, np.ones(n, dtype=np.bool_), generation=generation + 1)
+        self._append(samples, p_model, generation=generation)
+        return samples, {**samples, _P_MODEL: p_model}
+
+    def _append(self, samples: Arrays, p_model: NDArray[np.float64], *, generation: int) -> None:
+        """Add rows for what the model of `generation` wrote; its texts are of generation + 1."""
+        n = len(p_model)
         self._batches.append(samples)
         self._first_row.append(len(self._ids))
         self._ids += [hashlib.sha256(b"sample:%d:%d" % (generation, row)).digest()[:16] for row in range(n)]
@@ -136,15 +138,14 @@ class DocumentPool:
         self._tokens = np.concatenate([self._tokens, self._world.n_tokens(samples)])
         self._uses = np.concatenate([self._uses, np.zeros(n, dtype=np.int64)])
         self._p_model = np.concatenate([self._p_model, p_model])
-        return {"p_model": p_model}
 
-    def restore(self, *, generation: int, record: Arrays, samples: Arrays, kept: Arrays) -> Training:
-        """Replay a finished generation from what it returned."""
+    def restore(self, *, generation: int, record: Arrays, kept: Arrays) -> None:
+        """Replay a finished generation from what `draw` and `write` said of it."""
         training = self._training(record, [])
         if generation == 0:
             self.first = training.parts[0].batch
-        self.sampled(samples, generation=generation, p_model=kept["p_model"])
-        return training
+        samples = {name: array for name, array in kept.items() if name != _P_MODEL}
+        self._append(samples, kept[_P_MODEL], generation=generation)
 
     def table(self, generation: int) -> pa.Table:
         """What a policy sees. `age` counts from the texts about to be made, so the newest rows have age 1."""

@@ -16,7 +16,7 @@ from provenance import seeds
 from provenance.errors import ProvenanceError
 from provenance.mixing.policy import MixPolicy
 from provenance.plugins import METRICS, Arrays, Metric, Reference
-from provenance.recursion.documents import Training
+from provenance.recursion.training_set import Training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,8 @@ class Measured:
     """One metric of one generation: a number, or the spread of it over replicas."""
 
     metric: str
-    value: float
-    """The value, or the mean over replicas."""
+    value: float | None
+    """The value, or the mean over replicas; None where it is not defined."""
     subgroup: str = ""
     stderr: float | None = None
     low: float | None = None
@@ -43,7 +43,7 @@ class Turn:
     samples: Any
     """What the model wrote: `Arrays`, or a list of them where a verifier tells subgroups apart."""
     kept: Arrays
-    """What the pool needs to rebuild its rows."""
+    """What the pool needs to rebuild its rows; for documents, the samples are in it."""
     metrics: list[Measured]
     raw: dict[str, Any] = field(default_factory=dict)
     """Metrics as measured, one value per replica."""
@@ -60,7 +60,7 @@ class Pool(Protocol):
     def begin(self) -> Training: ...
     def draw(self, policy: MixPolicy, *, generation: int) -> Training: ...
     def write(self, model: Any, *, generation: int) -> tuple[Any, Arrays]: ...
-    def restore(self, *, generation: int, record: Arrays, samples: Any, kept: Arrays) -> Training: ...
+    def restore(self, *, generation: int, record: Arrays, kept: Arrays) -> None: ...
 
 
 def turns(
@@ -81,9 +81,7 @@ def turns(
     chosen = list(metrics) if metrics is not None else all_metrics()
     reference_model: Any = None
     for finished in done:
-        pool.restore(
-            generation=finished.generation, record=finished.record, samples=finished.samples, kept=finished.kept
-        )
+        pool.restore(generation=finished.generation, record=finished.record, kept=finished.kept)
         if finished.generation == 0:
             reference_model = world.restore(finished.weights)
     for generation in range(len(done), generations + 1):
@@ -123,7 +121,6 @@ class Finished:
 
     generation: int
     record: Arrays
-    samples: Any
     kept: Arrays
     weights: Arrays
     """Generation 0's model; empty for later ones."""
@@ -150,6 +147,8 @@ def measure(observed: Mapping[str, Any], metrics: Sequence[Metric]) -> tuple[lis
 
 def _summary(metric: str, subgroup: str, value: float | NDArray[np.float64]) -> Measured:
     values = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    if not np.isfinite(values).all():
+        return Measured(metric=metric, subgroup=subgroup, value=None)
     if len(values) == 1:
         return Measured(metric=metric, subgroup=subgroup, value=float(values[0]))
     low, high = np.quantile(values, [0.05, 0.95])

@@ -1,0 +1,355 @@
+"""Experiments on disk: plan, run, resume. Every finished generation is a folder with a manifest; a run is a sequence of
+them, and resuming replays those that are there.
+
+Knows no world by name and no catalog: a `Recorder` is told about each finished generation and must not mind being told
+again, because a kill between the manifest and the recorder's own commit repeats the telling.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from provenance.catalog.pool import PoolEvaluator
+from provenance.errors import ConfigError, DataError
+from provenance.mixing.policy import MixPolicy
+from provenance.plugins import METRICS, WORLDS, Arrays, Metric
+from provenance.recursion.config import Experiment
+from provenance.recursion.documents import Detect, DocumentPool, RealTexts
+from provenance.recursion.engine import Finished, Measured, Pool, Turn, all_metrics, turns
+from provenance.recursion.manifest import digest, read_arrays, read_manifest, write_generation
+
+ENGINE = 1
+"""Part of every fingerprint: raised when the same settings would give other numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One policy under one seed."""
+
+    experiment: str
+    policy: MixPolicy
+    seed: int
+
+    @property
+    def run_id(self) -> str:
+        """`EXPERIMENT/POLICY-sSEED`."""
+        return f"{self.experiment}/{self.policy.name}-s{self.seed}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One generation as the recorder and the terminal see it; the same whether it was just run or read back."""
+
+    run: Run
+    generation: int
+    summary: Mapping[str, Any]
+    """The manifest's entry: hashes, realised shares, metrics, seconds."""
+    record: Arrays
+    """The training set: `rows` of the pool in text worlds, how often each cohort was used in the others."""
+    texts: Sequence[str] | None
+    """What the model wrote, in text worlds."""
+    resumed: bool
+
+    @property
+    def metrics(self) -> list[Measured]:
+        """The generation's numbers."""
+        return [Measured(**values) for values in self.summary["metrics"]]
+
+
+class Recorder(Protocol):
+    """Where results go beside the disk; the catalog's is `catalog.experiments.CatalogRecorder`."""
+
+    def begin(self, run: Run) -> None: ...
+    def generation(self, result: Result) -> None: ...
+    def end(self, run: Run) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """An experiment with everything it needs, ready to run."""
+
+    experiment: Experiment
+    policies: Sequence[MixPolicy]
+    folder: Path
+    """The catalog's folder for experiments: `NAME/RUN/LAST-GENERATION/` and the shared `generation-0/KEY/`."""
+    real: RealTexts | None = None
+    detect: Detect | None = None
+    """The trained detector that `[detector] name` asks for."""
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, policies of one seed side by side so that comparisons come early."""
+        return [
+            Run(experiment=self.experiment.name, policy=policy, seed=seed)
+            for seed in self.experiment.seeds
+            for policy in self.policies
+        ]
+
+    def fingerprint(self) -> str:
+        """Changes whenever a result could."""
+        return _hash({"settings": self._settings(), "policies": [_dump(policy) for policy in self.policies]})
+
+    def first_key(self, seed: int) -> str:
+        """The content hash generation 0 is shared under: everything that shapes it, and no policy."""
+        return _hash({"settings": self._settings(), "seed": seed})[:32]
+
+    def _settings(self) -> dict[str, Any]:
+        experiment = self.experiment
+        kept = ("world", "real", "budget", "model", "sampling", "detector", "metrics")
+        dumped = experiment.model_dump(mode="json", by_alias=True)
+        return {"engine": ENGINE, "real": _real_hash(self.real), **{f"[{name}]": dumped[name] for name in kept}}
+
+    def segments(self, run: Run) -> list[tuple[Path, range]]:
+        """The folders of a run and the generations each one holds.
+
+        Generation 0 is shared by content hash. The others are stored `record_every` at a time, because cheap
+        generations by the thousand would spend their time in fsync.
+        """
+        last, step = self.experiment.generations, self.experiment.record_every
+        shared = self.folder / "generation-0" / self.first_key(run.seed)
+        found = [(shared, range(1))]
+        for start in range(1, last + 1, step):
+            stop = min(start + step, last + 1)
+            found.append((self.folder / run.run_id / f"{stop - 1:05d}", range(start, stop)))
+        return found
+
+
+def _dump(policy: MixPolicy) -> dict[str, Any]:
+    return policy.model_dump(mode="json", by_alias=True, exclude={"description"})
+
+
+def _hash(value: object) -> str:
+    # Floats are settings here, written the same way by every Python: no canonical form is needed beyond sorted keys.
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _real_hash(real: RealTexts | None) -> str | None:
+    if real is None:
+        return None
+    h = hashlib.sha256()
+    for group in (real.texts, real.held_out):
+        h.update(b"%d;" % len(group))
+        for text in group:
+            h.update(hashlib.sha256(text.encode()).digest())
+    h.update(b"".join(real.ids))
+    h.update(json.dumps([list(column or []) for column in (real.origin, real.source, real.subgroup)]).encode())
+    h.update(np.array(real.p_model if real.p_model is not None else [], dtype=np.float64).tobytes())
+    return h.hexdigest()
+
+
+def run_experiment(plan: Plan, recorder: Recorder | None = None) -> Iterator[Result]:
+    """Run or resume every run of the plan, yielding each generation as it is finished or read back.
+
+    Raises ConfigError when the folder holds an experiment of this name with other settings.
+    """
+    _claim(plan)
+    world = build_world(plan)
+    metrics = _metrics(plan.experiment)
+    with PoolEvaluator() as evaluator:
+        for run in plan.runs:
+            if recorder is not None:
+                recorder.begin(run)
+            for result in _run(plan, run, world, metrics, evaluator):
+                if recorder is not None:
+                    recorder.generation(result)
+                yield result
+            if recorder is not None:
+                recorder.end(run)
+
+
+def build_world(plan: Plan) -> Any:
+    """The plan's world. Raises NotFoundError, ConfigError, DataError."""
+    world = WORLDS.load(plan.experiment.world)
+    if hasattr(world, "encode"):
+        if plan.real is None:
+            raise ConfigError(f"world {plan.experiment.world!r} needs texts", hint="name a corpus under [real]")
+        return world(plan.real.texts, plan.experiment.model, plan.experiment.sampling)
+    return world(plan.experiment.model, plan.experiment.sampling)
+
+
+def _metrics(experiment: Experiment) -> list[Metric]:
+    names = experiment.metrics.names
+    return all_metrics() if names is None else [METRICS.load(name) for name in names]
+
+
+def _pool(plan: Plan, run: Run, world: Any, evaluator: PoolEvaluator) -> Pool:
+    detection = plan.experiment.detector
+    if plan.real is None:
+        raise DataError("no real data")
+    return DocumentPool(
+        world,
+        plan.real,
+        seed=run.seed,
+        budget=plan.experiment.budget,
+        evaluator=evaluator,
+        detect=plan.detect or (detection.simulated if detection else None),
+    )
+
+
+def _run(plan: Plan, run: Run, world: Any, metrics: Sequence[Metric], evaluator: PoolEvaluator) -> Iterator[Result]:
+    done: list[Finished] = []
+    segments = plan.segments(run)
+    while segments:
+        stored = _read(*segments[0])
+        if stored is None:
+            break
+        segments.pop(0)
+        for finished, summary in stored:
+            done.append(finished)
+            yield _result(run, summary, finished.record, finished.kept, world, resumed=True)
+    if not segments:
+        return
+    pending: list[tuple[Turn, dict[str, Any]]] = []
+    for turn in turns(
+        world, _pool(plan, run, world, evaluator), run.policy, seed=run.seed, generations=plan.experiment.generations,
+        metrics=metrics, done=done, measure_every=plan.experiment.record_every,
+    ):  # fmt: skip
+        pending.append((turn, _summary(turn, world)))
+        folder, generations = segments[0]
+        if turn.generation == generations[-1]:
+            _write(plan, run, folder, pending, world)
+            for finished_turn, summary in pending:
+                yield _result(run, summary, finished_turn.training.record, finished_turn.kept, world, resumed=False)
+            pending.clear()
+            segments.pop(0)
+
+
+def _result(run: Run, summary: Mapping[str, Any], record: Arrays, kept: Arrays, world: Any, *, resumed: bool) -> Result:
+    return Result(
+        run=run,
+        generation=summary["generation"],
+        summary=summary,
+        record=record,
+        texts=world.texts(kept) if hasattr(world, "texts") else None,
+        resumed=resumed,
+    )
+
+
+def _read(folder: Path, generations: range) -> list[tuple[Finished, dict[str, Any]]] | None:
+    """The generations of a complete segment; None where the segment was never finished."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return None
+    groups = {name: read_arrays(folder, name) for name in ("training", "kept", "model")}
+    return [
+        (
+            Finished(
+                generation=generation,
+                record=_of(groups["training"], generation),
+                kept=_of(groups["kept"], generation),
+                weights=_of(groups["model"], generation),
+            ),
+            summary,
+        )
+        for generation, summary in zip(generations, manifest["generations"], strict=True)
+    ]
+
+
+def _of(arrays: Arrays, generation: int) -> Arrays:
+    prefix = f"{generation}:"
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _summary(turn: Turn, world: Any) -> dict[str, Any]:
+    """What a manifest says of one generation: the same in every run of the same plan, but for `seconds`."""
+    return {
+        "generation": turn.generation,
+        "training_sha256": digest(turn.training.record),
+        "kept_sha256": digest(turn.kept),
+        "model_sha256": digest(world.weights(turn.model)),
+        "realised": [asdict(share) for share in turn.training.realised],
+        "metrics": [asdict(measured) for measured in turn.metrics],
+        "seconds": turn.seconds,
+    }
+
+
+def _write(plan: Plan, run: Run, folder: Path, pending: list[tuple[Turn, dict[str, Any]]], world: Any) -> None:
+    groups: dict[str, Arrays] = {"training": {}, "kept": {}, "model": {}}
+    for turn, _ in pending:
+        parts = {"training": turn.training.record, "kept": turn.kept}
+        if turn.generation == 0 or plan.experiment.keep_models:
+            parts["model"] = world.weights(turn.model)
+        for group, arrays in parts.items():
+            groups[group] |= {f"{turn.generation}:{name}": array for name, array in arrays.items()}
+    first, last = pending[0][0].generation, pending[-1][0].generation
+    manifest = {
+        "engine": ENGINE,
+        "seed": run.seed,
+        "policy": None if last == 0 else run.policy.name,
+        "generations": [summary for _, summary in pending],
+    }
+    span = f"generation {last}" if first == last else f"generations {first} to {last}"
+    write_generation(folder, groups, manifest, what=f"policy {run.policy.name!r}, {span}")
+
+
+def _claim(plan: Plan) -> None:
+    """Tie the experiment's name to its settings, so that a resume never mixes two plans."""
+    folder = plan.folder / plan.experiment.name
+    file = folder / "plan.json"
+    mine = plan.fingerprint()
+    if file.exists():
+        theirs = json.loads(file.read_text(encoding="utf-8"))["fingerprint"]
+        if theirs != mine:
+            raise ConfigError(
+                f"experiment {plan.experiment.name!r} exists with other settings or other real data",
+                hint="give this one another name, or remove the old one: provenance experiment rm",
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / ".plan.json.tmp"
+    content = {
+        "schema": "provenance.experiment/1",
+        "fingerprint": mine,
+        "experiment": plan.experiment.model_dump(mode="json", by_alias=True),
+        "policies": [_dump(policy) for policy in plan.policies],
+    }
+    temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    temporary.rename(file)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What running a plan would cost, from its first two generations."""
+
+    runs: int
+    generations: int
+    """To be fitted in all, generation 0 once per seed."""
+    finished: int
+    seconds: float
+    """Estimated for what is not finished, on this machine, one process."""
+    disk_bytes: int
+    metrics: list[Measured]
+    """Generation 0's numbers."""
+    machine: str
+
+
+def preview(plan: Plan) -> Preview:
+    """Run two generations in memory and extrapolate. Writes nothing."""
+    world = build_world(plan)
+    run = plan.runs[0]
+    with PoolEvaluator() as evaluator:
+        pool = _pool(plan, run, world, evaluator)
+        tried = list(turns(world, pool, run.policy, seed=run.seed, generations=1, metrics=_metrics(plan.experiment)))
+    first, turn = tried
+    experiment = plan.experiment
+    total = len(experiment.seeds) * (1 + len(plan.policies) * experiment.generations)
+    places = dict(segment for r in plan.runs for segment in plan.segments(r))
+    finished = sum(len(held) for place, held in places.items() if (place / "manifest.json").exists())
+    size = sum(array.nbytes for group in (turn.kept, turn.training.record) for array in group.values())
+    weights = sum(array.nbytes for array in world.weights(turn.model).values())
+    models = total if experiment.keep_models else len(experiment.seeds)
+    return Preview(
+        runs=len(plan.runs),
+        generations=total,
+        finished=finished,
+        seconds=turn.seconds * (total - finished),
+        disk_bytes=size * total + weights * models,
+        metrics=first.metrics,
+        machine=f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}",
+    )
