@@ -39,8 +39,12 @@ def clean(text: str) -> tuple[str, Found | None]:
         text = text.replace("\0", "")
     zero_width = selectors = 0
     if not text.isascii():
-        # Stripping can bring new neighbours together (a joiner after a stripped space), so repeat until it is still.
-        while _may_hold_invisible(text):
+        # Stripping brings new neighbours together, which can compose or be stripped in turn: repeat until it is still.
+        while True:
+            if not unicodedata.is_normalized("NFC", text):
+                text = unicodedata.normalize("NFC", text)
+            if not _may_hold_invisible(text):
+                break
             before = len(text)
             text = _SELECTOR_RUN.sub("", text)
             selectors += before - len(text)
@@ -49,8 +53,6 @@ def clean(text: str) -> tuple[str, Found | None]:
             zero_width += between - len(text)
             if len(text) == before:
                 break
-        if not unicodedata.is_normalized("NFC", text):
-            text = unicodedata.normalize("NFC", text)
     if nul or zero_width or selectors:
         return text, Found(nul=nul, zero_width=zero_width, variation_selectors=selectors)
     return text, None

@@ -1,0 +1,324 @@
+"""Adding corpora: every format, bad rows, versions, and what a kill leaves behind."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import Result
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provenance import ids
+from provenance.catalog.corpora import get_corpus
+from provenance.catalog.query import run_query
+from provenance.catalog.store import Catalog
+from provenance.corpus.ingest import add_corpus
+from provenance.corpus.prepare import Fields, count_words
+from provenance.corpus.texts import iter_texts, read_texts, texts_by_id
+from provenance.errors import DataError, UsageError
+from provenance.lineage.merkle import merkle_root
+from provenance.types import Origin
+
+RECORDS = [
+    {"id": "a", "text": "The cat sat.", "year": 1900, "who": "north"},
+    {"id": "b", "text": "A dog ran\r\nfar.", "year": "1901-05-02", "who": "south"},
+    {"id": "c", "text": "Birds fly.", "year": None, "who": ""},
+]
+FIELDS = Fields(key="id", date="year", subgroup="who")
+
+
+def query(catalog: Catalog, sql: str) -> list[tuple[Any, ...]]:
+    return run_query(catalog, sql).rows
+
+
+def write_all_formats(folder: Path) -> dict[str, Path]:
+    lines = "".join(json.dumps(r) + "\n" for r in RECORDS)
+    paths = {kind: folder / f"data.{kind}" for kind in ("jsonl", "jsonl.gz", "jsonl.zst", "parquet", "csv")}
+    paths["jsonl"].write_text(lines)
+    paths["jsonl.gz"].write_bytes(gzip.compress(lines.encode()))
+    with pa.CompressedOutputStream(str(paths["jsonl.zst"]), "zstd") as out:
+        out.write(lines.encode())
+    columns = {name: [None if r[name] is None else str(r[name]) for r in RECORDS] for name in RECORDS[0]}
+    pq.write_table(pa.table(columns), paths["parquet"])
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(RECORDS[0]))
+    writer.writeheader()
+    writer.writerows(RECORDS)
+    paths["csv"].write_bytes(text.getvalue().encode())
+    paths["hf"] = folder / "saved"
+    datasets.Dataset.from_dict(columns).save_to_disk(str(paths["hf"]))
+    return paths
+
+
+def test_every_format_gives_the_same_documents(catalog: Catalog, tmp_path: Path) -> None:
+    roots = set()
+    for kind, path in write_all_formats(tmp_path).items():
+        # One name: ids depend on it, so equal roots and "unchanged" mean equal documents.
+        result = add_corpus(catalog, "c", [str(path)], FIELDS)
+        assert result.documents == 3, kind
+        assert result.corpus is not None
+        roots.add(result.corpus.content_root)
+    assert len(roots) == 1
+    dates = query(catalog, "select key, created_at::DATE::VARCHAR, subgroup from documents order by key")
+    assert dates == [("a", "1900-01-01", "north"), ("b", "1901-05-02", "south"), ("c", None, None)]
+
+
+def test_a_folder_of_text_files_is_one_document_per_file(catalog: Catalog, tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "one.txt").write_text("First text.")
+    (tmp_path / "texts" / "two.md").write_text("Second text.")
+    (tmp_path / "texts" / "ignored.bin").write_bytes(b"\0\1")
+    add_corpus(catalog, "t", [str(tmp_path / "texts")], Fields())
+    assert query(catalog, "select key from documents order by key") == [("one.txt:1",), ("two.md:1",)]
+
+
+def test_standard_input_is_read_as_jsonl(run: Callable[..., Result]) -> None:
+    result = run("corpus", "add", "piped", "-", "--json", stdin='{"text":"one two"}\n{"text":"three"}\n')
+    assert json.loads(result.stdout)["documents"] == 2
+
+
+def test_the_content_root_is_the_merkle_root_in_id_order(catalog: Catalog, write_jsonl: Any) -> None:
+    result = add_corpus(catalog, "c", [str(write_jsonl("a.jsonl", RECORDS))], FIELDS)
+    hashes = {r["id"]: ids.sha256_text(str(r["text"]).replace("\r\n", "\n")) for r in RECORDS}
+    ordered = [hashes[key] for key in sorted(hashes, key=lambda k: ids.document_id_bytes("c", k, hashes[k]))]
+    assert result.corpus is not None
+    assert result.corpus.content_root == "rfc6962-sha256:" + merkle_root(ordered).hex()
+
+
+def test_bad_rows_are_counted_listed_and_do_not_stop_the_run(catalog: Catalog, tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(
+        b'{"text": "good"}\n{"text": \n["list"]\n{"text": 5}\n{"other": 1}\n{"text": null}\n{"text": "  "}\n\xff\xfe\n\n'
+        b'{"text": "good too"}'
+    )
+    result = add_corpus(catalog, "c", [str(path)], Fields())
+    assert (result.documents, result.rejected) == (2, 7)
+    assert result.rejects_file is not None
+    rejects = [json.loads(line) for line in result.rejects_file.read_text().splitlines()]
+    assert [(r["line"], r["reason"].split(":")[0]) for r in rejects] == [
+        (2, "broken JSON"),
+        (3, "wrong type"),
+        (4, "wrong type"),
+        (5, "no text"),
+        (6, "no text"),
+        (7, "no text"),
+        (8, "not UTF-8"),
+    ]
+    # The last good row is on line 10: blank lines count.
+    assert ("bad.jsonl:10",) in query(catalog, "select key from documents")
+
+
+def test_bad_bytes_in_csv_are_one_reject_each(catalog: Catalog, tmp_path: Path) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_bytes(b"id,text\n1,fine\n2,\xff\xff\n3,a,b\n4,also fine\n")
+    result = add_corpus(catalog, "c", [str(path)], Fields(key="id"))
+    assert (result.documents, result.rejected) == (2, 2)
+
+
+def test_a_row_over_the_size_bound_is_rejected_without_being_held(catalog: Catalog, tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    with path.open("wb") as out:
+        out.write(b'{"text":"short"}\n{"text":"')
+        for _ in range(66):
+            out.write(b"x" * (1 << 20))
+        out.write(b'"}\n{"text":"after"}\n')
+    result = add_corpus(catalog, "c", [str(path)], Fields())
+    assert (result.documents, result.rejected) == (2, 1)
+
+
+def test_the_same_key_and_text_twice_is_kept_once_and_said(catalog: Catalog, write_jsonl: Any) -> None:
+    path = write_jsonl("a.jsonl", [*RECORDS, RECORDS[0]])
+    result = add_corpus(catalog, "c", [str(path)], FIELDS)
+    assert (result.documents, result.rejected) == (3, 1)
+
+
+def test_strict_refuses_any_bad_row_and_changes_nothing(run: Callable[..., Result], write_jsonl: Any) -> None:
+    path = write_jsonl("a.jsonl", [{"text": "ok"}, {"text": 1}])
+    result = run("corpus", "add", "c", path, "--strict")
+    assert result.exit_code == 3
+    assert "1 bad rows" in result.stderr
+    assert run("corpus", "ls", "--format", "quiet").stdout == ""
+
+
+def test_adding_the_same_data_again_is_a_no_op_that_says_so(run: Callable[..., Result], write_jsonl: Any) -> None:
+    path = write_jsonl("a.jsonl", RECORDS)
+    first = run("corpus", "add", "c", path, "--key-field", "id")
+    again = run("corpus", "add", "c", path, "--key-field", "id")
+    assert first.stdout.startswith("added c@1")
+    assert again.stdout.startswith("unchanged: c@1")
+    changed = run("corpus", "add", "c", path, "--key-field", "id", "--origin", "human")
+    assert changed.stdout.startswith("added c@2")
+
+
+def test_other_data_is_a_new_version_and_the_old_one_stays_readable(catalog: Catalog, write_jsonl: Any) -> None:
+    add_corpus(catalog, "c", [str(write_jsonl("a.jsonl", RECORDS))], FIELDS)
+    add_corpus(catalog, "c", [str(write_jsonl("b.jsonl", RECORDS[:1]))], FIELDS)
+    assert query(catalog, "select corpus, version, documents from corpora order by version") == [
+        ("c", 1, 3),
+        ("c", 2, 1),
+    ]
+    assert query(catalog, "select count(*) from documents") == [(1,)]
+    assert len(read_texts(catalog, get_corpus(catalog, "c@1"))[1]) == 3
+    assert read_texts(catalog, get_corpus(catalog, "c"))[1] == ["The cat sat."]
+
+
+def test_declared_origins_set_the_generation_where_it_is_known(catalog: Catalog, write_jsonl: Any) -> None:
+    rows = [
+        {"text": "h", "label": 0},
+        {"text": "m", "label": 1},
+        {"text": "u", "label": None},
+        {"text": "x", "label": 7},
+    ]
+    fields = Fields(origin="label", origin_map={"0": Origin.HUMAN, "1": Origin.MODEL})
+    result = add_corpus(catalog, "c", [str(write_jsonl("a.jsonl", rows))], fields)
+    assert result.rejected == 1
+    found = query(catalog, "select origin, generation, generation_max, human_ancestry from documents order by key")
+    assert found == [("human", 0, 0, 1.0), ("model", 1, None, None), ("unknown", None, None, None)]
+
+
+def test_stripped_characters_become_evidence(catalog: Catalog, write_jsonl: Any) -> None:
+    path = write_jsonl("a.jsonl", [{"text": "wa\u200bter"}, {"text": "plain"}])
+    result = add_corpus(catalog, "c", [str(path)], Fields())
+    assert result.stripped_documents == 1
+    rows = query(catalog, "select kind, name, score, details->>'zero_width' from evidence")
+    assert rows == [("hygiene", "invisible_characters", 1.0, "1")]
+
+
+def test_a_corrupt_parquet_file_is_one_error_and_adds_nothing(run: Callable[..., Result], tmp_path: Path) -> None:
+    path = tmp_path / "broken.parquet"
+    path.write_bytes(b"PAR1 this is not parquet PAR1")
+    result = run("corpus", "add", "c", path)
+    assert result.exit_code == 3
+    assert result.stderr.startswith("error: broken.parquet")
+    assert "hint:" in result.stderr
+    assert run("corpus", "ls", "--format", "quiet").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "says"),
+    [
+        (["c", "missing.jsonl"], 2, "missing.jsonl"),
+        (["Bad Name", "{path}"], 2, "Bad Name"),
+        (["c", "{path}", "--text-field", "body"], 3, "body"),
+        (["c", "{path}", "--origin-map", "1=robot"], 2, "1=robot"),
+        (["c", "{path}", "--origin", "robot"], 2, "robot"),
+        (["c", "{empty}"], 3, "no rows"),
+        (["c", "{binary}"], 2, "data.bin"),
+    ],
+)
+def test_bad_input_is_one_error_with_a_hint(
+    run: Callable[..., Result], tmp_path: Path, arguments: list[str], exit_code: int, says: str
+) -> None:
+    paths = {name: tmp_path / f"data.{suffix}" for name, suffix in (("path", "jsonl"), ("binary", "bin"))}
+    paths["empty"] = tmp_path / "empty.jsonl"
+    for path in paths.values():
+        path.write_text('{"text":"x"}\n' if "empty" not in path.name else "")
+    result = run("corpus", "add", *(a.format(**paths) for a in arguments))
+    assert result.exit_code == exit_code
+    assert says in result.stderr
+    assert "hint:" in result.stderr
+    assert run("corpus", "ls", "--format", "quiet").stdout == ""
+
+
+def test_a_dry_run_reads_everything_and_writes_nothing(run: Callable[..., Result], write_jsonl: Any) -> None:
+    result = run("corpus", "add", "c", write_jsonl("a.jsonl", RECORDS), "--dry-run")
+    assert result.stdout.startswith("would add c: 3 documents")
+    assert run("log", "--format", "quiet").stdout == ""
+
+
+def test_texts_are_found_by_id_across_shards(
+    catalog: Catalog, write_jsonl: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provenance.corpus.writer.SHARD_BYTES", 40_000)
+    monkeypatch.setattr("provenance.corpus.readers._BLOCK_BYTES", 10_000)
+    rows = [{"id": i, "text": f"document number {i} " * 40} for i in range(400)]
+    add_corpus(catalog, "c", [str(write_jsonl("a.jsonl", rows))], Fields(key="id"))
+    assert query(catalog, "select count(*) from texts") == [(400,)]
+    assert len(list((catalog.root / "corpora").rglob("*.parquet"))) > 3
+    wanted = dict(query(catalog, "select doc_id, key from documents order by hash(doc_id) limit 25"))
+    found = texts_by_id(catalog, wanted)
+    assert {i: t.split()[2] for i, t in found.items()} == wanted
+    total = sum(batch.num_rows for batch in iter_texts(catalog, get_corpus(catalog, "c"), batch_size=64))
+    assert total == 400
+
+
+def test_removing_a_corpus_deletes_texts_and_keeps_hashes(
+    run: Callable[..., Result], catalog: Catalog, write_jsonl: Any
+) -> None:
+    add_corpus(catalog, "c", [str(write_jsonl("a.jsonl", RECORDS))], FIELDS)
+    doc_id = query(catalog, "select doc_id from documents limit 1")[0][0]
+    assert run("corpus", "rm", "c").exit_code == 0
+    assert list((catalog.root / "corpora").rglob("*.parquet")) == []
+    assert query(catalog, "select count(*) from documents") == [(0,)]
+    shown = json.loads(run("corpus", "show", f"doc:{doc_id}", "--json").stdout)
+    assert shown["removed"] is True
+
+
+@given(st.lists(st.text(alphabet=st.sampled_from("ab \n\té")).map(str.encode), max_size=8))
+def test_words_are_counted_as_splitting_on_ascii_space_does(texts: list[bytes]) -> None:
+    assert count_words(texts).tolist() == [len(text.split()) for text in texts]
+    assert count_words(texts).dtype == np.int32
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from provenance.catalog.store import Catalog
+from provenance.corpus import ingest, writer
+from provenance.corpus.prepare import Fields
+from provenance.catalog import corpora
+point, root, data = sys.argv[1:]
+def die(*a, **k): os.kill(os.getpid(), signal.SIGKILL)
+def after(f):
+    def g(*a, **k):
+        f(*a, **k)
+        die()
+    return g
+if point == "reading": ingest.prepare = die
+elif point == "shard": writer.CorpusWriter._write_shard = after(writer.CorpusWriter._write_shard)
+elif point == "published": ingest.publish = after(ingest.publish)
+elif point == "rows": ingest.insert_corpus = after(ingest.insert_corpus)
+ingest.add_corpus(Catalog.open(Path(root)), "c", [data], Fields(key="id"))
+"""
+
+
+@pytest.mark.parametrize("point", ["reading", "shard", "published", "rows"])
+def test_a_kill_at_any_step_leaves_nothing_and_the_same_command_finishes(
+    catalog: Catalog, run: Callable[..., Result], write_jsonl: Any, point: str
+) -> None:
+    path = write_jsonl("a.jsonl", RECORDS)
+    done = subprocess.run([sys.executable, "-c", KILLED, point, str(catalog.root), str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert run("corpus", "ls", "--format", "quiet").stdout == ""
+    assert "interrupted" in run("status").stdout
+    assert run("corpus", "add", "c", path, "--key-field", "id").stdout.startswith("added c@1: 3 documents")
+    cleaned = run("doctor")
+    assert cleaned.exit_code == 0
+    assert run("doctor").stdout.startswith("1 files checked, 0 leftovers, 0 interrupted")
+    assert len(list((catalog.root / "corpora" / "c").iterdir())) == 1
+
+
+def test_a_hub_name_with_too_many_parts_is_refused(catalog: Catalog) -> None:
+    with pytest.raises(UsageError, match="a:b:c:d"):
+        add_corpus(catalog, "c", ["hf:a:b:c:d"], Fields())
+
+
+def test_a_truncated_gzip_file_is_one_error(catalog: Catalog, tmp_path: Path) -> None:
+    path = tmp_path / "cut.jsonl.gz"
+    whole = gzip.compress(b"".join(json.dumps({"text": os.urandom(30).hex()}).encode() + b"\n" for _ in range(2000)))
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"cut\.jsonl\.gz"):
+        add_corpus(catalog, "c", [str(path)], Fields())
