@@ -20,7 +20,7 @@ from provenance.mixing.draw import Realised, draw
 from provenance.mixing.policy import Budget, MixPolicy, Share
 from provenance.plugins import Arrays, DocumentWorld, Part
 from provenance.recursion.config import SimulatedDetector
-from provenance.recursion.training_set import Training
+from provenance.recursion.training_set import Training, Written
 
 Detect = Callable[[Sequence[str]], NDArray[np.float64]]
 """Texts to p_model, NaN where the detector abstains."""
@@ -114,16 +114,17 @@ class DocumentPool:
             )
             for b in np.unique(which)
         ]
-        return Training(parts=parts, realised=realised, record=record)
+        trained_on = {f"generation-{b - 1}" if b else "real": int((which == b).sum()) for b in np.unique(which)}
+        return Training(parts=parts, realised=realised, record=record, trained_on=trained_on)
 
-    def write(self, model: Any, *, generation: int) -> tuple[Arrays, Arrays]:
+    def write(self, model: Any, *, generation: int) -> Written:
         """Let the model of `generation` write as much as it was given at first, and add that to the pool."""
         samples = self._world.sample(model, self.first, seeds.stream(self._seed, "sample", generation))
         n = len(self._world.n_tokens(samples))
         texts = self._world.texts(samples) if callable(self._detect) else [""] * n
         p_model = self._scores(texts, np.ones(n, dtype=np.bool_), generation=generation + 1)
         self._append(samples, p_model, generation=generation)
-        return samples, {**samples, _P_MODEL: p_model}
+        return Written(samples=samples, kept={**samples, _P_MODEL: p_model}, n=n)
 
     def _append(self, samples: Arrays, p_model: NDArray[np.float64], *, generation: int) -> None:
         """Add rows for what the model of `generation` wrote; its texts are of generation + 1."""

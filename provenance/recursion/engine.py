@@ -16,7 +16,7 @@ from provenance import seeds
 from provenance.errors import ProvenanceError
 from provenance.mixing.policy import MixPolicy
 from provenance.plugins import METRICS, Arrays, Metric, Reference
-from provenance.recursion.training_set import Training
+from provenance.recursion.training_set import Training, Written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,8 @@ class Measured:
     low: float | None = None
     """5 % and 95 % quantile over replicas."""
     high: float | None = None
+    expected: float | None = None
+    """The closed form, where the world knows one for this policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +42,7 @@ class Turn:
     generation: int
     training: Training
     model: Any
-    samples: Any
-    """What the model wrote: `Arrays`, or a list of them where a verifier tells subgroups apart."""
-    kept: Arrays
-    """What the pool needs to rebuild its rows; for documents, the samples are in it."""
+    written: Written
     metrics: list[Measured]
     raw: dict[str, Any] = field(default_factory=dict)
     """Metrics as measured, one value per replica."""
@@ -59,7 +58,7 @@ class Pool(Protocol):
 
     def begin(self) -> Training: ...
     def draw(self, policy: MixPolicy, *, generation: int) -> Training: ...
-    def write(self, model: Any, *, generation: int) -> tuple[Any, Arrays]: ...
+    def write(self, model: Any, *, generation: int) -> Written: ...
     def restore(self, *, generation: int, record: Arrays, kept: Arrays) -> None: ...
 
 
@@ -89,7 +88,7 @@ def turns(
         try:
             training = pool.begin() if generation == 0 else pool.draw(policy, generation=generation)
             model = world.fit(training.parts, seeds.stream(seed, "fit", generation))
-            samples, kept = pool.write(model, generation=generation)
+            written = pool.write(model, generation=generation)
             if generation == 0:
                 reference_model = model
             measured: list[Measured] = []
@@ -98,7 +97,7 @@ def turns(
                 reference = Reference(
                     generation=generation, real=pool.real, model=reference_model, held_out=pool.held_out
                 )
-                measured, raw = measure(world.observe(model, samples, reference), chosen)
+                measured, raw = measure(world.observe(model, written.samples, reference), chosen)
         except ProvenanceError as error:
             error.message = f"policy {policy.name!r}, generation {generation}: {error.message}"
             error.args = (error.message,)
@@ -107,8 +106,7 @@ def turns(
             generation=generation,
             training=training,
             model=model,
-            samples=samples,
-            kept=kept,
+            written=written,
             metrics=measured,
             raw=raw,
             seconds=time.perf_counter() - started,

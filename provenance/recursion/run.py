@@ -215,7 +215,9 @@ def _run(plan: Plan, run: Run, world: Any, metrics: Sequence[Metric], evaluator:
         if turn.generation == generations[-1]:
             _write(plan, run, folder, pending, world)
             for finished_turn, summary in pending:
-                yield _result(run, summary, finished_turn.training.record, finished_turn.kept, world, resumed=False)
+                yield _result(
+                    run, summary, finished_turn.training.record, finished_turn.written.kept, world, resumed=False
+                )
             pending.clear()
             segments.pop(0)
 
@@ -261,8 +263,10 @@ def _summary(turn: Turn, world: Any) -> dict[str, Any]:
     return {
         "generation": turn.generation,
         "training_sha256": digest(turn.training.record),
-        "kept_sha256": digest(turn.kept),
+        "kept_sha256": digest(turn.written.kept),
         "model_sha256": digest(world.weights(turn.model)),
+        "trained_on": turn.training.trained_on,
+        "samples": turn.written.n,
         "realised": [asdict(share) for share in turn.training.realised],
         "metrics": [asdict(measured) for measured in turn.metrics],
         "seconds": turn.seconds,
@@ -272,7 +276,7 @@ def _summary(turn: Turn, world: Any) -> dict[str, Any]:
 def _write(plan: Plan, run: Run, folder: Path, pending: list[tuple[Turn, dict[str, Any]]], world: Any) -> None:
     groups: dict[str, Arrays] = {"training": {}, "kept": {}, "model": {}}
     for turn, _ in pending:
-        parts = {"training": turn.training.record, "kept": turn.kept}
+        parts = {"training": turn.training.record, "kept": turn.written.kept}
         if turn.generation == 0 or plan.experiment.keep_models:
             parts["model"] = world.weights(turn.model)
         for group, arrays in parts.items():
@@ -341,7 +345,7 @@ def preview(plan: Plan) -> Preview:
     total = len(experiment.seeds) * (1 + len(plan.policies) * experiment.generations)
     places = dict(segment for r in plan.runs for segment in plan.segments(r))
     finished = sum(len(held) for place, held in places.items() if (place / "manifest.json").exists())
-    size = sum(array.nbytes for group in (turn.kept, turn.training.record) for array in group.values())
+    size = sum(array.nbytes for group in (turn.written.kept, turn.training.record) for array in group.values())
     weights = sum(array.nbytes for array in world.weights(turn.model).values())
     models = total if experiment.keep_models else len(experiment.seeds)
     return Preview(

@@ -1,6 +1,7 @@
-"""One generation's training set: the parts a world fits, and what is needed to rebuild the pool after a restart."""
+"""What goes into a generation and what comes out, with what a pool needs to be rebuilt from them after a restart."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from provenance.mixing.draw import Realised
 from provenance.plugins import Arrays, Part
@@ -14,3 +15,17 @@ class Training:
     realised: list[Realised]
     record: Arrays
     """Which rows of the pool, or which cohorts, and how often."""
+    trained_on: dict[str, int]
+    """Documents or samples by where they came from: `real`, or `generation-3`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a generation's model wrote."""
+
+    samples: Any
+    """`Arrays`; one per subgroup in statistical worlds."""
+    kept: Arrays
+    """What a restart needs to have these samples again."""
+    n: int
+    """Samples; the mean over replicas where they differ."""

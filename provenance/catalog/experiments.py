@@ -1,0 +1,225 @@
+"""Experiments in the catalog: rows for plans, runs, generations, models and metrics. Knows no world and no loop."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+
+from provenance.errors import NotFoundError
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from provenance.catalog.store import Catalog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRow:
+    """One generation of one run."""
+
+    run_id: str
+    generation: int
+    model_id: str | None
+    kind: str
+    depth: int
+    """Model generations between this model and human text, at the least."""
+    trained_on: Mapping[str, int]
+    """Documents or samples per node: `corpus:NAME@VERSION`, or the cohort's source."""
+    samples: int
+    seconds: float
+    training_sha256: str
+    samples_sha256: str
+    model_sha256: str
+    realised: Sequence[Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricRow:
+    """One number of one generation."""
+
+    metric: str
+    subgroup: str
+    value: float | None
+    low: float | None
+    high: float | None
+    stderr: float | None
+    expected: float | None
+    higher_is_better: bool | None
+    unit: str
+
+
+def begin_experiment(
+    con: "duckdb.DuckDBPyConnection", name: str, world: str, config: Mapping[str, Any], fingerprint: str, activity: UUID
+) -> None:
+    """Insert the plan unless it is there; the caller has checked that the fingerprints agree."""
+    con.execute(
+        "INSERT OR IGNORE INTO experiment VALUES (?, ?, ?, ?, ?, ?)",
+        [name, world, _json(config), fingerprint, datetime.now(UTC), activity],
+    )
+
+
+def begin_run(
+    con: "duckdb.DuckDBPyConnection",
+    run_id: str,
+    *,
+    experiment: str,
+    policy: str,
+    policy_json: Mapping[str, Any],
+    seed: int,
+    device: str,
+) -> None:
+    """Insert a run unless it is there."""
+    con.execute(
+        "INSERT OR IGNORE INTO experiment_run VALUES (?, ?, ?, ?, ?, 'running', ?, NULL, ?)",
+        [run_id, experiment, policy, _json(policy_json), seed, datetime.now(UTC), device],
+    )
+
+
+def end_run(con: "duckdb.DuckDBPyConnection", run_id: str) -> None:
+    """Mark a run as done, once."""
+    con.execute(
+        "UPDATE experiment_run SET status = 'done', ended_at = ? WHERE run_id = ? AND status <> 'done'",
+        [datetime.now(UTC), run_id],
+    )
+
+
+def recorded_generations(catalog: "Catalog", run_id: str) -> dict[int, str | None]:
+    """Generations of a run that are in the catalog, and the corpus each one wrote."""
+    with catalog.read() as con:
+        rows = con.execute(
+            "SELECT generation, sampled_corpus FROM generation_row WHERE run_id = ?", [run_id]
+        ).fetchall()
+    return dict(rows)
+
+
+def model_corpus(catalog: "Catalog", model_id: str) -> str | None:
+    """The corpus a recorded model wrote, if any: how a shared generation 0 is found again."""
+    with catalog.read() as con:
+        rows = con.execute(
+            "SELECT sampled_corpus FROM generation_row WHERE model_id = ? AND sampled_corpus IS NOT NULL LIMIT 1",
+            [model_id],
+        ).fetchall()
+    return rows[0][0] if rows else None
+
+
+def insert_generation(
+    con: "duckdb.DuckDBPyConnection", row: GenerationRow, metrics: Sequence[MetricRow], *, sampled_corpus: str | None
+) -> None:
+    """Insert one generation with its model and its numbers. Part of the caller's transaction."""
+    if row.model_id is not None:
+        con.execute(
+            "INSERT OR IGNORE INTO model VALUES (?, ?, NULL, ?, ?, ?, ?)",
+            [row.model_id, row.kind, row.model_sha256, _json(row.trained_on), row.depth, row.run_id],
+        )
+    con.execute(
+        "INSERT INTO generation_row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            row.run_id, row.generation, row.model_id, _json(row.trained_on), sampled_corpus, row.samples, row.seconds,
+            row.training_sha256, row.samples_sha256, row.model_sha256, _json(row.realised),
+        ],
+    )  # fmt: skip
+    if metrics:
+        con.executemany(
+            "INSERT INTO metric_row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                [row.run_id, row.generation, m.metric, m.subgroup, m.value, m.low, m.high, m.stderr, m.expected,
+                 m.higher_is_better, m.unit]
+                for m in metrics
+            ],
+        )  # fmt: skip
+
+
+def experiment_config(catalog: "Catalog", name: str) -> dict[str, Any]:
+    """The plan an experiment was started with. Raises NotFoundError with a suggestion."""
+    with catalog.read() as con:
+        rows = con.execute("SELECT config FROM experiment WHERE experiment = ?", [name]).fetchall()
+        known = [row[0] for row in con.execute("SELECT experiment FROM experiment").fetchall()]
+    if not rows:
+        raise NotFoundError.of("experiment", name, known)
+    config: dict[str, Any] = orjson.loads(rows[0][0])
+    return config
+
+
+LIST_COLUMNS = ["experiment", "world", "runs", "done", "generations", "seconds", "created_at"]
+
+
+def list_experiments(catalog: "Catalog") -> list[tuple[Any, ...]]:
+    """One row per experiment: runs, runs done, generations recorded, seconds spent."""
+    with catalog.read() as con:
+        return con.execute(
+            """
+            SELECT e.experiment, e.world,
+                (SELECT count(*) FROM experiment_run r WHERE r.experiment = e.experiment),
+                (SELECT count(*) FROM experiment_run r WHERE r.experiment = e.experiment AND r.status = 'done'),
+                count(g.generation), coalesce(sum(g.seconds), 0), e.created_at
+            FROM experiment e
+            LEFT JOIN experiment_run r ON r.experiment = e.experiment
+            LEFT JOIN generation_row g ON g.run_id = r.run_id
+            GROUP BY e.experiment, e.world, e.created_at ORDER BY e.created_at
+            """
+        ).fetchall()
+
+
+SHOW_COLUMNS = ["policy", "metric", "first", "last", "change", "seed_low", "seed_high", "better", "unit"]
+
+
+def show_experiment(catalog: "Catalog", name: str) -> list[tuple[Any, ...]]:
+    """Per policy and metric: mean over seeds at the first and the last generation, and the last one's range."""
+    experiment_config(catalog, name)
+    with catalog.read() as con:
+        return con.execute(
+            """
+            WITH numbers AS (
+                SELECT r.policy, m.metric, m.generation, m.value, m.unit, m.higher_is_better,
+                    max(m.generation) OVER (PARTITION BY r.policy, m.metric) AS last
+                FROM metric_row m JOIN experiment_run r USING (run_id)
+                WHERE r.experiment = ? AND m.subgroup = '')
+            SELECT policy, metric, avg(value) FILTER (generation = 0), avg(value) FILTER (generation = last),
+                avg(value) FILTER (generation = last) - avg(value) FILTER (generation = 0),
+                min(value) FILTER (generation = last), max(value) FILTER (generation = last),
+                CASE any_value(higher_is_better) WHEN true THEN 'higher' WHEN false THEN 'lower' END, any_value(unit)
+            FROM numbers GROUP BY policy, metric ORDER BY metric, policy
+            """,
+            [name],
+        ).fetchall()
+
+
+def compare_runs(catalog: "Catalog", name: str, metric: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """A table of one metric: a row per generation, a column per policy (mean over seeds). Raises NotFoundError."""
+    experiment_config(catalog, name)
+    with catalog.read() as con:
+        known = [
+            row[0]
+            for row in con.execute(
+                "SELECT DISTINCT metric FROM metric_row JOIN experiment_run USING (run_id) WHERE experiment = ?", [name]
+            ).fetchall()
+        ]
+        if metric not in known:
+            raise NotFoundError.of("metric", metric, known)
+        rows = con.execute(
+            """
+            SELECT generation, policy, avg(value) FROM metric_row JOIN experiment_run USING (run_id)
+            WHERE experiment = ? AND metric = ? AND subgroup = '' GROUP BY ALL ORDER BY ALL
+            """,
+            [name, metric],
+        ).fetchall()
+    policies = sorted({row[1] for row in rows})
+    values = {(generation, policy): value for generation, policy, value in rows}
+    generations = sorted({row[0] for row in rows})
+    return ["generation", *policies], [(g, *(values.get((g, policy)) for policy in policies)) for g in generations]
+
+
+def remove_experiment(con: "duckdb.DuckDBPyConnection", name: str) -> None:
+    """Forget an experiment's plan, runs and numbers. Its corpora and models are history and stay."""
+    runs = "SELECT run_id FROM experiment_run WHERE experiment = ?"
+    con.execute(f"DELETE FROM metric_row WHERE run_id IN ({runs})", [name])  # noqa: S608
+    con.execute(f"DELETE FROM generation_row WHERE run_id IN ({runs})", [name])  # noqa: S608
+    con.execute("DELETE FROM experiment_run WHERE experiment = ?", [name])
+    con.execute("DELETE FROM experiment WHERE experiment = ?", [name])
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()
