@@ -101,7 +101,8 @@ def test_the_content_root_is_the_merkle_root_in_id_order(catalog: Catalog, write
 def test_bad_rows_are_counted_listed_and_do_not_stop_the_run(catalog: Catalog, tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_bytes(
-        b'{"text": "good"}\n{"text": \n["list"]\n{"text": 5}\n{"other": 1}\n{"text": null}\n{"text": "  "}\n\xff\xfe\n\n'
+        b'{"text": "good"}\n{"text": \n["list"]\n{"text": 5}\n{"other": 1}\n'
+        b'{"text": null}\n{"text": "  "}\n\xff\xfe\n\n'
         b'{"text": "good too"}'
     )
     result = add_corpus(catalog, "c", [str(path)], Fields())

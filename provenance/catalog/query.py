@@ -61,11 +61,11 @@ def run_query(catalog: "Catalog", sql: str, params: Mapping[str, str] | None = N
 
 
 def list_views(catalog: "Catalog") -> list[View]:
-    """Every public view with its comment and columns, in name order."""
+    """Every public view with its comment and columns, in name order. A view without a comment is not public."""
     with catalog.read() as con:
         _define_texts(catalog, con, "texts")
         views = con.execute(
-            "SELECT view_name, coalesce(comment, '') FROM duckdb_views() WHERE NOT internal ORDER BY view_name"
+            "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal AND comment IS NOT NULL ORDER BY view_name"
         ).fetchall()
         found = []
         for name, comment in views:

@@ -1,0 +1,269 @@
+"""The numbers of a report, each with the SQL that gave it. Knows the public views; nothing of HTML.
+
+Everything here is asked through the same read-only door a user has, so every chart can be asked again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import provenance
+from provenance.catalog.query import run_query
+from provenance.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from provenance.catalog.store import Catalog
+
+SAMPLE_CHARS = 420
+
+CORPORA_SQL = """select corpus || '@' || version as corpus, documents, bytes, declared_origin as declared, license, held_out
+from corpora order by corpus"""
+
+ORIGIN_SQL = """select corpus, origin, generation, count(*) as documents
+from documents group by all order by all"""
+
+BASIS_SQL = """select corpus, origin, basis, count(*) as documents, round(avg(p_model), 3) as mean_p_model
+from tags group by all order by all"""
+
+CONFLICT_SQL = """select corpus, count(*) as documents,
+    round(100.0 * count(*) / any_value(declared_human), 1) as percent_of_declared_human
+from conflicts
+join (select corpus, count(*) as declared_human from documents where declared_origin = 'human' group by corpus)
+using (corpus) group by corpus order by documents desc"""
+
+CONFLICT_SAMPLE_SQL = """select corpus, key, round(p_model, 3) as p_model, left(text, 300) as text
+from conflicts join texts using (doc_id) order by p_model desc, key limit 6"""
+
+MIX_SQL = """select mix, version, documents, tokens, seed, lock_sha256 from mixes order by mix, version"""
+
+METRIC_SQL = """select policy, generation, avg(value) as mean, min(coalesce(low, value)) as low,
+    max(coalesce(high, value)) as high, avg(expected) as expected, count(*) as seeds
+from metrics join runs using (run_id)
+where experiment = $experiment and metric = $metric and subgroup = '' and value is not null
+group by all order by policy, generation"""
+
+FINAL_SQL = """select policy, metric, generation,
+    round(avg(value), 4) as mean, round(min(value), 4) as low, round(max(value), 4) as high, count(*) as seeds
+from metrics join runs using (run_id)
+where experiment = $experiment and subgroup = '' and value is not null
+    and generation = (select max(generation) from metrics join runs using (run_id) where experiment = $experiment)
+group by all order by metric, policy"""
+
+SAMPLE_SQL = """select r.policy, r.seed, g.generation, g.sampled_corpus
+from generations g join runs r using (run_id)
+where r.experiment = $experiment and g.sampled_corpus is not null
+    and r.seed = (select min(seed) from runs where experiment = $experiment)
+order by r.policy, g.generation"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One line of a chart, with its band (smallest to largest over seeds)."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+    low: list[float]
+    high: list[float]
+    expected: list[float | None]
+    """The closed form at each x where one is known, drawn dashed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """Curves over generations and the SQL they came from."""
+
+    title: str
+    x_label: str
+    y_label: str
+    note: str
+    series: list[Series]
+    sql: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows and the SQL they came from."""
+
+    title: str
+    note: str
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    sql: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleText:
+    """One generated text, to be read beside others."""
+
+    generation: int
+    text: str
+    doc_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """Everything a report shows of one experiment."""
+
+    name: str
+    world: str
+    policies: list[str]
+    seeds: int
+    generations: int
+    device: str
+    charts: list[Chart]
+    final: Table
+    samples: dict[str, list[SampleText]] = field(default_factory=dict)
+    """Per policy, texts of rising generation from the first seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A whole report."""
+
+    title: str
+    made_at: datetime
+    version: str
+    tables: list[Table]
+    experiments: list[Experiment]
+
+
+def collect(
+    catalog: "Catalog", *, experiments: Sequence[str] | None = None, title: str = "Provenance report"
+) -> Report:
+    """Gather every number of the report. Raises NotFoundError for an unknown experiment."""
+    known = [row[0] for row in run_query(catalog, "select experiment from experiments order by created_at").rows]
+    for name in experiments or []:
+        if name not in known:
+            raise NotFoundError.of("experiment", name, known)
+    tables = [
+        _table(catalog, "Corpora", "What was added, and what its source declares.", CORPORA_SQL),
+        _table(
+            catalog, "Documents by origin", "Generation counts the models between a text and human text.", ORIGIN_SQL
+        ),
+        _table(
+            catalog,
+            "Tags by basis",
+            "Recorded, attested, reviewed and declared are never overwritten by inferred.",
+            BASIS_SQL,
+        ),
+        _table(
+            catalog,
+            "Declared human, looks model",
+            "Documents whose source says human while evidence says model.",
+            CONFLICT_SQL,
+        ),
+        _table(
+            catalog,
+            "The strongest conflicts",
+            "Read them: a detector's word is a reason to look, not a verdict.",
+            CONFLICT_SAMPLE_SQL,
+        ),
+        _table(catalog, "Mixes", "Each can be rebuilt byte for byte from its lock.", MIX_SQL),
+    ]
+    return Report(
+        title=title,
+        made_at=datetime.now(UTC),
+        version=provenance.__version__,
+        tables=[table for table in tables if table.rows],
+        experiments=[_experiment(catalog, name) for name in (experiments or known)],
+    )
+
+
+def _table(catalog: "Catalog", title: str, note: str, sql: str, **params: str) -> Table:
+    result = run_query(catalog, sql, params)
+    return Table(title=title, note=note, columns=result.columns, rows=result.rows, sql=_bound(sql, params))
+
+
+def _bound(sql: str, params: dict[str, str]) -> str:
+    """The query with its parameters written in, as a reader would type it."""
+    for name, value in params.items():
+        sql = sql.replace(f"${name}", "'" + value.replace("'", "''") + "'")
+    return sql
+
+
+def _experiment(catalog: "Catalog", name: str) -> Experiment:
+    runs = run_query(
+        catalog,
+        "select world, policy, seed, device from runs where experiment = $experiment order by policy, seed",
+        {"experiment": name},
+    ).rows
+    if not runs:
+        world = run_query(catalog, "select world from experiments where experiment = $e", {"e": name}).rows[0][0]
+        runs = [(world, "", 0, "")]
+    metrics = run_query(
+        catalog,
+        """select metric, any_value(unit), any_value(higher_is_better), max(generation), min(metric_order) from (
+            select m.*, row_number() over () as metric_order from metrics m join runs using (run_id)
+            where experiment = $experiment and subgroup = '')
+        group by metric having count(distinct generation) > 1 order by 5""",
+        {"experiment": name},
+    ).rows
+    return Experiment(
+        name=name,
+        world=runs[0][0],
+        policies=sorted({row[1] for row in runs if row[1]}),
+        seeds=len({row[2] for row in runs}),
+        generations=max((row[3] for row in metrics), default=0),
+        device=", ".join(sorted({row[3] for row in runs if row[3]})),
+        charts=[_chart(catalog, name, metric, unit, better) for metric, unit, better, _, _ in metrics],
+        final=_table(
+            catalog,
+            "Last generation",
+            "Mean over seeds, with the smallest and the largest.",
+            FINAL_SQL,
+            experiment=name,
+        ),
+        samples=_samples(catalog, name),
+    )
+
+
+def _chart(catalog: "Catalog", experiment: str, metric: str, unit: str, higher_is_better: bool | None) -> Chart:
+    params = {"experiment": experiment, "metric": metric}
+    rows = run_query(catalog, METRIC_SQL, params).rows
+    series = []
+    for policy in dict.fromkeys(row[0] for row in rows):
+        mine = [row for row in rows if row[0] == policy]
+        series.append(
+            Series(
+                name=policy,
+                x=[float(row[1]) for row in mine],
+                y=[row[2] for row in mine],
+                low=[row[3] for row in mine],
+                high=[row[4] for row in mine],
+                expected=[row[5] for row in mine],
+            )
+        )
+    seeds = max((row[6] for row in rows), default=0)
+    better = {True: "higher is better", False: "lower is better", None: ""}[higher_is_better]
+    band = f"band: smallest to largest of {seeds} seeds" if seeds > 1 else "one seed"
+    return Chart(
+        title=metric.replace("_", " "),
+        x_label="generation",
+        y_label=unit or metric.replace("_", " "),
+        note="; ".join(part for part in (better, band) if part),
+        series=series,
+        sql=_bound(METRIC_SQL, params),
+    )
+
+
+def _samples(catalog: "Catalog", experiment: str) -> dict[str, list[SampleText]]:
+    """The document with the smallest id of the first, a middle and the last generation of each policy's first seed."""
+    rows = run_query(catalog, SAMPLE_SQL, {"experiment": experiment}).rows
+    found: dict[str, list[SampleText]] = {}
+    for policy in dict.fromkeys(row[0] for row in rows):
+        mine = [row for row in rows if row[0] == policy]
+        picked = {0, len(mine) // 2, len(mine) - 1}
+        for i in sorted(picked):
+            corpus, _, version = mine[i][3].removeprefix("corpus:").partition("@")
+            texts = run_query(
+                catalog,
+                "select doc_id, text from texts join all_documents using (doc_id) "
+                "where corpus = $corpus and version = $version::INTEGER order by key limit 1",
+                {"corpus": corpus, "version": version or "1"},
+            ).rows
+            for doc_id, text in texts:
+                cut = text if len(text) <= SAMPLE_CHARS else text[:SAMPLE_CHARS].rsplit(" ", 1)[0] + " …"
+                found.setdefault(policy, []).append(SampleText(generation=mine[i][2], text=cut, doc_id=str(doc_id)))
+    return found

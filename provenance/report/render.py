@@ -1,0 +1,46 @@
+"""A collected report to one HTML file that opens without a network. The only module that knows HTML templates."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from provenance.report.charts import colours_of, line_chart
+from provenance.report.collect import Report
+
+
+def render(report: Report) -> str:
+    """The report as HTML. Everything is inline: style, charts, texts."""
+    template = files("provenance.report").joinpath("template.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["cell"] = _cell
+    environment.filters["numeric"] = lambda value: isinstance(value, int | float) and not isinstance(value, bool)
+    charts = {}
+    for experiment in report.experiments:
+        colours = colours_of(experiment.policies)
+        charts[experiment.name] = [(chart, Markup(line_chart(chart, colours))) for chart in experiment.charts]  # noqa: S704
+    return environment.from_string(template).render(report=report, charts=charts)
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write the report to `path`; a file already there is replaced only when the new one is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(render(report), encoding="utf-8")
+    part.replace(path)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return str(value)

@@ -1,0 +1,282 @@
+"""The catalog: migrations, waiting for the lock, transactions, the ledger, and what the public SQL door refuses."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from provenance.catalog.connect import connect
+from provenance.catalog.migrate import migrate, migrations, schema_version
+from provenance.catalog.query import list_views, run_query
+from provenance.catalog.store import Catalog
+from provenance.corpus.ingest import add_corpus
+from provenance.corpus.prepare import Fields
+from provenance.errors import CatalogError, CatalogLockedError, NotFoundError, QueryError
+from provenance.types import Origin
+
+PUBLIC_VIEWS = {
+    "corpora": "corpus version created_at documents bytes source_uri license declared_origin declared_generator "
+    "content_root activity_id",
+    "documents": "doc_id corpus version key source text_sha256 n_chars n_words created_at language subgroup "
+    "declared_origin declared_generator meta generation generation_max human_ancestry",
+    "texts": "doc_id text",
+    "evidence": "doc_id kind name version score log_lr details activity_id at",
+    "tags": "doc_id corpus key origin p_model basis rule activity_id at",
+    "conflicts": "doc_id corpus key declared_origin origin p_model strongest_evidence",
+    "near_duplicates": "doc_id other_id jaccard cluster_id kept reason",
+    "lineage": "child parent relation activity_id at",
+    "models": "model_id kind base weights_sha256 trained_on generation run_id",
+    "mixes": "mix version policy seed lock_sha256 documents tokens realised activity_id",
+    "mix_documents": "mix version position doc_id weight share",
+    "experiments": "experiment",
+    "runs": "experiment run_id policy seed world config status started_at ended_at device",
+    "generations": "run_id generation model_id trained_on sampled_corpus samples seconds state",
+    "metrics": "run_id generation metric subgroup value low high higher_is_better unit",
+    "activities": "activity_id command params code_version host started_at ended_at status inputs outputs",
+}
+
+
+def test_the_public_views_have_the_columns_the_contract_promises(catalog: Catalog) -> None:
+    have = {view.name: {name for name, _ in view.columns} for view in list_views(catalog)}
+    missing = {v: sorted(set(columns.split()) - have.get(v, set())) for v, columns in PUBLIC_VIEWS.items()}
+    assert {v: columns for v, columns in missing.items() if columns} == {}
+
+
+def test_migrating_step_by_step_gives_the_schema_of_a_new_catalog(tmp_path: Path, catalog: Catalog) -> None:
+    con = connect(tmp_path / "old.duckdb", read_only=False)
+    try:
+        for step in migrations():
+            assert [s.version for s in migrate(con, up_to=step.version)] == [step.version]
+        assert migrate(con) == []
+        columns = "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
+        stepwise = con.execute(columns).fetchall()
+    finally:
+        con.close()
+    with catalog.read() as new:
+        assert new.execute(columns).fetchall() == stepwise
+
+
+def test_an_older_catalog_is_migrated_when_it_is_opened(tmp_path: Path) -> None:
+    (tmp_path / ".provenance").mkdir()
+    con = connect(tmp_path / ".provenance" / "catalog.duckdb", read_only=False)
+    migrate(con, up_to=1)
+    con.close()
+    with Catalog.open(tmp_path).read() as opened:
+        assert schema_version(opened) == migrations()[-1].version
+
+
+def test_a_catalog_from_a_newer_program_is_refused_unchanged(run: Callable[..., Result], catalog: Catalog) -> None:
+    con = connect(catalog.database, read_only=False)
+    con.execute("INSERT INTO schema_migration VALUES (9999, 'from the future')")
+    con.close()
+    before = catalog.database.read_bytes()
+    result = run("status")
+    assert result.exit_code == 3
+    assert "schema version 9999" in result.stderr
+    assert "hint: upgrade" in result.stderr
+    assert catalog.database.read_bytes() == before
+
+
+def test_a_damaged_catalog_file_is_one_error(run: Callable[..., Result], catalog: Catalog) -> None:
+    catalog.database.write_bytes(b"not a database at all" * 500)
+    result = run("status")
+    assert result.exit_code == 3
+    assert result.stderr.startswith("error: the catalog")
+
+
+def test_a_catalog_is_found_from_a_folder_below_it(tmp_path: Path) -> None:
+    made = Catalog.init(tmp_path)
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert Catalog.find(below).root == made.root
+    with pytest.raises(NotFoundError, match="no catalog"):
+        Catalog.open(tmp_path / "elsewhere")
+
+
+def test_a_failed_transaction_leaves_nothing(catalog: Catalog) -> None:
+    def write_one_and_fail() -> None:
+        with catalog.write() as con:
+            con.execute("INSERT INTO lineage_edge VALUES ('a', 'b', 'derived_from', uuid(), now())")
+            con.execute("INSERT INTO no_such_table VALUES (1)")
+
+    with pytest.raises(CatalogError):
+        write_one_and_fail()
+    assert run_query(catalog, "select count(*) from lineage").rows == [(0,)]
+
+
+HOLD = """
+import sys, time
+from provenance.catalog.connect import connect
+con = connect(__import__('pathlib').Path(sys.argv[1]), read_only=False)
+print('held', flush=True)
+time.sleep(float(sys.argv[2]))
+con.close()
+"""
+
+
+@contextmanager
+def hold(catalog: Catalog, seconds: float) -> Iterator[int]:
+    """Another process that keeps the catalog for a while; gives its pid."""
+    command = [sys.executable, "-c", HOLD, str(catalog.database), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process.pid
+        process.kill()
+
+
+def test_a_second_process_waits_for_the_first(catalog: Catalog) -> None:
+    with hold(catalog, 0.5), catalog.read() as con:
+        assert con.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_a_process_that_waits_too_long_is_told_who_holds_the_catalog(catalog: Catalog) -> None:
+    impatient = Catalog(catalog.root, wait_seconds=0.2)
+    with hold(catalog, 30) as pid:
+        with pytest.raises(CatalogLockedError, match=rf"process {pid}") as caught, impatient.read():
+            pass
+        assert "wait for that process" in caught.value.hint
+
+
+def test_threads_of_one_process_take_turns(catalog: Catalog) -> None:
+    def write(n: int) -> None:
+        with catalog.write() as con:
+            con.execute("INSERT INTO lineage_edge VALUES (?, 'p', 'derived_from', uuid(), now())", [f"c{n}"])
+            time.sleep(0.01)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert run_query(catalog, "select count(*) from lineage").rows == [(8,)]
+
+
+def test_the_ledger_records_what_ran_and_how_it_ended(catalog: Catalog) -> None:
+    with catalog.activity("good", {"n": 1}) as activity:
+        activity.inputs.append("corpus:a@1")
+        with activity.commit():
+            activity.outputs.append("mix:m@1")
+    with pytest.raises(ValueError, match="no luck"), catalog.activity("bad", {}):
+        raise ValueError("no luck")
+    rows = run_query(
+        catalog,
+        "select command, status, params->>'n', inputs::VARCHAR, outputs::VARCHAR, error, ended_at >= started_at, "
+        "code_version <> '' from activities order by started_at",
+    ).rows
+    assert rows == [
+        ("good", "done", "1", '["corpus:a@1"]', '["mix:m@1"]', None, True, True),
+        ("bad", "failed", None, "[]", "[]", "ValueError: no luck", True, True),
+    ]
+
+
+@pytest.fixture
+def filled(catalog: Catalog, write_jsonl: Any) -> Catalog:
+    add_corpus(
+        catalog,
+        "c",
+        [str(write_jsonl("a.jsonl", [{"text": "one"}, {"text": "two words"}]))],
+        Fields(),
+        origin=Origin.HUMAN,
+    )
+    return catalog
+
+
+def test_parameters_are_bound_not_pasted(filled: Catalog) -> None:
+    sql = "select count(*) from documents where corpus = $name"
+    assert run_query(filled, sql, {"name": "c"}).rows == [(2,)]
+    assert run_query(filled, sql, {"name": "' or true --"}).rows == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO lineage_edge VALUES ('a','b','c',uuid(),now())",
+        "DELETE FROM document",
+        "DROP VIEW documents",
+        "CREATE TABLE x (i INTEGER)",
+        "COPY documents TO 'out.csv'",
+        "COPY (FROM documents) TO 'out.parquet'",
+        "ATTACH 'other.db'",
+        "INSTALL httpfs",
+        "LOAD json",
+        "SET threads = 1",
+        "PRAGMA database_list",
+        "CALL pragma_version()",
+        "EXPORT DATABASE 'folder'",
+        "SELECT * FROM read_csv('{secret}')",
+        "SELECT * FROM read_text('{secret}')",
+        "SELECT * FROM '{secret}'",
+        "SELECT * FROM glob('/etc/*')",
+        "WITH gone AS (DELETE FROM document RETURNING *) SELECT * FROM gone",
+        "SELECT 1; SELECT 2",
+        "",
+        "SELECT FROM WHERE",
+        "SELECT no_such_column FROM documents",
+    ],
+)
+def test_sql_that_writes_or_reads_outside_the_catalog_is_refused(
+    filled: Catalog, run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("password\nhunter2\n")
+    monkeypatch.chdir(tmp_path)
+    before = sorted(p.name for p in tmp_path.iterdir())
+    result = run("sql", sql.format(secret=secret))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert "hunter2" not in result.output
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+    assert run_query(filled, "select count(*) from documents").rows == [(2,)]
+
+
+def test_a_wrong_column_is_answered_with_the_right_ones(filled: Catalog) -> None:
+    with pytest.raises(QueryError) as caught:
+        run_query(filled, "select txt from texts")
+    assert '"text"' in caught.value.hint
+
+
+@pytest.mark.parametrize("form", ["json", "ndjson", "csv", "quiet", "table"])
+def test_every_output_format_carries_the_rows(filled: Catalog, run: Callable[..., Result], form: str) -> None:
+    out = run("sql", "select key, n_words from documents order by key", "--format", form).stdout
+    if form == "json":
+        assert json.loads(out) == {
+            "schema": "provenance.sql/1",
+            "columns": ["key", "n_words"],
+            "rows": [{"key": "a.jsonl:1", "n_words": 1}, {"key": "a.jsonl:2", "n_words": 2}],
+        }
+    elif form == "ndjson":
+        assert [json.loads(line)["n_words"] for line in out.splitlines()] == [1, 2]
+    elif form == "csv":
+        assert out == "key,n_words\na.jsonl:1,1\na.jsonl:2,2\n"
+    elif form == "quiet":
+        assert out == "a.jsonl:1\na.jsonl:2\n"
+    else:
+        assert "a.jsonl:2" in out
+
+
+def test_a_query_comes_from_standard_input(filled: Catalog, run: Callable[..., Result]) -> None:
+    assert run("sql", "-", "--format", "csv", stdin="select count(*) as n from texts").stdout == "n\n2\n"
+
+
+def test_status_of_an_empty_and_of_a_filled_catalog(
+    catalog: Catalog, run: Callable[..., Result], write_jsonl: Any
+) -> None:
+    assert json.loads(run("status", "--json").stdout)["documents"] == 0
+    add_corpus(catalog, "c", [str(write_jsonl("a.jsonl", [{"text": "one"}]))], Fields(), origin=Origin.HUMAN)
+    assert json.loads(run("status", "--json").stdout)["documents_by_origin"] == {"human": 1}
+
+
+def test_doctor_names_a_missing_shard(filled: Catalog, run: Callable[..., Result]) -> None:
+    next((filled.root / "corpora").rglob("*.parquet")).unlink()
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "missing" in result.stderr
