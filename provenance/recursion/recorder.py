@@ -23,6 +23,18 @@ from provenance.types import LineageEdge, Relation
 FLUSH_SECONDS = 1.0
 
 
+class _Step(Activity):
+    """The experiment's activity while it goes on: a generation's commit does not end the command's ledger row."""
+
+    def __init__(self, outer: Activity) -> None:
+        self.activity_id, self.started_at = outer.activity_id, outer.started_at
+        self.inputs, self.outputs, self.committed = outer.inputs, outer.outputs, False
+        self._catalog, self._command, self._params = outer._catalog, outer._command, outer._params
+
+    def _end(self, con: Any, status: str, error: str | None) -> None:  # noqa: ARG002
+        return
+
+
 class CatalogRecorder:
     """A `run.Recorder` that writes to a catalog under one activity, the experiment command."""
 
@@ -121,10 +133,7 @@ class CatalogRecorder:
             written.append(corpus.ref)
             rows.insert_generation(con, row, _metrics(result), sampled_corpus=corpus.ref)
 
-        params = {"run": result.run.run_id, "generation": result.generation}
-        with self._catalog.activity("experiment generation", params) as activity:
-            activity.inputs.extend(row.trained_on)
-            record_corpus(self._catalog, activity, name, recorded, also=also)
+        record_corpus(self._catalog, _Step(self._activity), name, recorded, also=also)
         return written[0]
 
 

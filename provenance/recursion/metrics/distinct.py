@@ -18,11 +18,14 @@ def distinct(n: int, ids: NDArray[np.integer], offsets: NDArray[np.int64]) -> fl
     inside = windows[owner[: len(windows)] == owner[n - 1 :]]
     if len(inside) == 0:
         return 0.0
-    codes = np.zeros(len(inside), dtype=np.int64)
-    for column in range(n):
-        # Re-ranking after each column keeps the codes small enough to be exact.
-        codes = np.unique(codes * (int(ids.max()) + 1) + inside[:, column], return_inverse=True)[1]
-    return (int(codes.max()) + 1) / len(codes)
+    radix = int(ids.max()) + 1
+    codes = inside[:, 0].astype(np.int64)
+    for column in range(1, n):
+        if int(codes.max()) >= np.iinfo(np.int64).max // radix:
+            codes = np.unique(codes, return_inverse=True)[1]  # ranks are small again, and as different
+        codes = codes * radix + inside[:, column]
+    codes.sort()  # np.unique hashes, which is slower here than sorting
+    return (1 + int(np.count_nonzero(np.diff(codes)))) / len(codes)
 
 
 def _metric(n: int) -> Metric:

@@ -1,6 +1,6 @@
 """How much of the real vocabulary is still alive: all of it, the share that survives, and the rare words' share.
 
-Rare words are the real training set's words that occur at most `RARE` times there: the tail that collapse eats first.
+Rare words are those that occur at most `RARE` times in the real text: the tail that collapse eats first.
 """
 
 import numpy as np
@@ -9,24 +9,29 @@ from numpy.typing import NDArray
 from provenance.plugins import Metric
 
 RARE = 2
-"""Occurrences in the real training set up to which a word counts as rare."""
+"""Occurrences in the real text up to which a word counts as rare."""
 
 
 def vocabulary(ids: NDArray[np.integer]) -> float:
     """Number of different tokens."""
-    return float(len(np.unique(ids)))
+    return float(np.count_nonzero(np.bincount(ids))) if len(ids) else 0.0
 
 
 def coverage(real_ids: NDArray[np.integer], ids: NDArray[np.integer]) -> float:
-    """Share of the real training set's different tokens that occur in the sample."""
-    return float(np.isin(np.unique(real_ids), ids).mean()) if len(real_ids) else float("nan")
+    """Share of the real text's different tokens that occur in the sample."""
+    return _alive(np.bincount(real_ids) > 0, ids)
 
 
 def rare_coverage(real_ids: NDArray[np.integer], ids: NDArray[np.integer]) -> float:
-    """The same for tokens the real training set holds at most `RARE` times."""
-    tokens, counts = np.unique(real_ids, return_counts=True)
-    rare = tokens[counts <= RARE]
-    return float(np.isin(rare, ids).mean()) if len(rare) else float("nan")
+    """The same for tokens the real text holds at most `RARE` times."""
+    counts = np.bincount(real_ids)
+    return _alive((counts > 0) & (counts <= RARE), ids)
+
+
+def _alive(wanted: NDArray[np.bool_], ids: NDArray[np.integer]) -> float:
+    if not wanted.any():
+        return float("nan")
+    return float((np.bincount(ids, minlength=len(wanted))[: len(wanted)][wanted] > 0).mean())
 
 
 VOCABULARY = Metric(name="vocabulary", unit="tokens", higher_is_better=True, needs=("sample_ids",), measure=vocabulary)

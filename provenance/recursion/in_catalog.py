@@ -1,0 +1,109 @@
+"""Experiments on a catalog's corpora: real texts out of it, results back into it. The front door for commands.
+
+The held-out split goes by text hash, so equal texts are on the same side whatever their ids.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from provenance import seeds
+from provenance.catalog import experiments as rows
+from provenance.catalog.corpora import get_corpus
+from provenance.catalog.pool import PoolEvaluator
+from provenance.catalog.store import Catalog
+from provenance.config import checked
+from provenance.corpus.texts import read_texts
+from provenance.errors import ConfigError, DataError
+from provenance.mixing.policy import Share
+from provenance.recursion.config import Experiment, Real
+from provenance.recursion.documents import Detect, RealTexts
+from provenance.recursion.recorder import CatalogRecorder
+from provenance.recursion.run import Plan, Result, run_experiment
+
+FOLDER = "experiments"
+_PRIVATE = ("doc_id", "text_sha256")  # a policy chooses by tags and sizes, not by content
+
+
+def plan_experiment(
+    catalog: Catalog, experiment: Experiment, *, folder: Path | None = None, detect: Detect | None = None
+) -> Plan:
+    """Everything the experiment needs: policies (files are looked up in `folder`) and real texts.
+
+    `detect` is the detector `[detector] name` asks for. Raises ConfigError, NotFoundError, DataError.
+    """
+    named = experiment.detector.name if experiment.detector else None
+    if named is not None and detect is None:
+        raise ConfigError(f"detector {named!r} is not loaded", hint="pass the trained detector to plan_experiment")
+    return Plan(
+        experiment=experiment,
+        policies=experiment.resolved_policies(folder),
+        folder=catalog.root / FOLDER,
+        real=load_real(catalog, experiment.real) if experiment.real.corpus is not None else None,
+        detect=detect,
+    )
+
+
+def load_real(catalog: Catalog, real: Real) -> RealTexts:
+    """The real documents of `[real]`, split into those to train on and those held out."""
+    info = get_corpus(catalog, real.corpus or "")
+    if info.held_out:
+        raise ConfigError(
+            f"corpus {info.corpus!r} is held out: no model may train on it", hint="name another corpus under [real]"
+        )
+    known = rows.real_rows(catalog, info.corpus_id)
+    with PoolEvaluator() as evaluator:
+        chosen = evaluator.evaluate(
+            known.drop_columns(_PRIVATE), [Share(where=real.where, take="all")], policy="[real]"
+        )
+    wanted = np.flatnonzero(chosen[0].matches)
+    if len(wanted) == 0:
+        raise DataError(
+            f"no document of corpus {info.corpus!r} satisfies [real] where = {real.where!r}",
+            hint="tag the corpus first, or give [real] another predicate",
+        )
+    hashes = [digest[:16] for digest in known["text_sha256"].to_pylist()]
+    aside = seeds.units(seeds.integer(0, "held out"), hashes) < real.held_out
+    train, held = wanted[~aside[wanted]], wanted[aside[wanted]]
+    ids, texts = read_texts(catalog, info)
+    column = {name: known[name].to_pylist() for name in known.column_names if name not in _PRIVATE}
+    p_model = pc.fill_null(known["p_model"], float("nan")).to_numpy()
+    return RealTexts(
+        ids=[ids[i] for i in train],
+        texts=[texts[i] for i in train],
+        held_out=[texts[i] for i in held],
+        origin=[column["origin"][i] for i in train],
+        p_model=[float(p_model[i]) for i in train],
+        source=[column["source"][i] for i in train],
+        subgroup=[column["subgroup"][i] for i in train],
+        corpus=[info.ref] * len(train),
+        generation=[column["generation"][i] for i in train],
+        human_ancestry=[column["human_ancestry"][i] for i in train],
+    )
+
+
+def run_in_catalog(catalog: Catalog, plan: Plan, *, command: str = "experiment run") -> Iterator[Result]:
+    """Run or resume a plan under one activity, writing every generation to the catalog as it is finished."""
+    params: dict[str, Any] = {"experiment": plan.experiment.name, "fingerprint": plan.fingerprint()}
+    with catalog.activity(command, params) as activity:
+        if plan.experiment.real.corpus is not None:
+            activity.inputs.append(f"corpus:{plan.experiment.real.corpus}")
+        activity.outputs.append(f"exp:{plan.experiment.name}")
+        yield from run_experiment(plan, CatalogRecorder(catalog, plan, activity))
+
+
+def stored_experiment(catalog: Catalog, name: str) -> Experiment:
+    """The experiment as it was started, for `resume`. Raises NotFoundError."""
+    return checked(Experiment, rows.experiment_config(catalog, name), f"experiment {name!r}")
+
+
+def remove(catalog: Catalog, name: str) -> None:
+    """Forget an experiment's numbers and delete its folders. Corpora it wrote stay: they are history."""
+    rows.experiment_config(catalog, name)
+    with catalog.activity("experiment rm", {"experiment": name}), catalog.write() as con:
+        rows.remove_experiment(con, name)
+    shutil.rmtree(catalog.root / FOLDER / name, ignore_errors=True)
