@@ -65,7 +65,7 @@ def list_views(catalog: "Catalog") -> list[View]:
     with catalog.read() as con:
         _define_texts(catalog, con, "texts")
         views = con.execute(
-            "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal AND comment IS NOT NULL ORDER BY view_name"
+            "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal AND comment <> '' ORDER BY view_name"
         ).fetchall()
         found = []
         for name, comment in views:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 SAMPLE_CHARS = 420
 
-CORPORA_SQL = """select corpus || '@' || version as corpus, documents, bytes, declared_origin as declared, license, held_out
+CORPORA_SQL = """select corpus || '@' || version as corpus, documents, bytes,
+    declared_origin as declared, license, held_out
 from corpora order by corpus"""
 
 ORIGIN_SQL = """select corpus, origin, generation, count(*) as documents
