@@ -1,1 +1,0 @@
-"""Where a stage's shards run."""
