@@ -1,1 +1,1 @@
-"""Near-duplicates: signatures, index, exact verification."""
+"""Near-duplicates: signatures, band index, exact verification, and a reason for every document set aside."""

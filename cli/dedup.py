@@ -1,0 +1,93 @@
+"""`corpus dedup` and `corpus overlap`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .common import Output, dry_run_option, note, with_catalog, with_output
+
+if TYPE_CHECKING:
+    from provenance.catalog.store import Catalog
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.option(
+    "--against", multiple=True, metavar="OTHER", help="Compare with this corpus too, without judging it; repeatable."
+)
+@click.option(
+    "--threshold", type=float, default=0.7, show_default=True, help="Least Jaccard similarity of word 5-grams."
+)
+@click.option(
+    "--keep",
+    type=click.Choice(["human-first", "oldest", "longest"]),
+    default="human-first",
+    show_default=True,
+    help="Which document of a cluster stays.",
+)
+@dry_run_option
+@with_output
+@with_catalog
+def dedup(
+    catalog: "Catalog",
+    out: Output,
+    names: tuple[str, ...],
+    against: tuple[str, ...],
+    threshold: float,
+    keep: str,
+    *,
+    dry_run: bool,
+) -> None:
+    """Find near-duplicates in corpora NAME…, each verified by its exact similarity, with a reason for every document.
+
+    Nothing is deleted: a policy leaves out what is set aside with `where = "not duplicate"`. The pairs and decisions
+    are in the SQL views near_duplicates and near_duplicate_pairs. A text near a recorded model output gains evidence
+    and a lineage edge. Running again after documents were added compares only the new ones.
+    """
+    from provenance.dedup.keep import Keep
+    from provenance.dedup.stage import dedup_corpora
+
+    result = dedup_corpora(catalog, names, against=against, threshold=threshold, keep=Keep(keep), dry_run=dry_run)
+    for crowd in result.crowds:
+        note(
+            f"warning: cluster {crowd.cluster_id} holds {crowd.documents:,} documents, {crowd.share:.1%} of source "
+            f"{crowd.source!r} in {crowd.corpus}: a template?"
+        )
+    if result.lapsed:
+        note(
+            f"warning: {result.lapsed:,} documents of other corpora are no longer set aside, because the document "
+            "kept for them now is; run dedup on those corpora again"
+        )
+    verb = "would set aside" if dry_run else "set aside"
+    lines = [
+        f"{', '.join(result.corpora)}: {result.documents:,} documents, {result.indexed:,} newly indexed",
+        f"{verb} {result.set_aside:,} in {result.clusters:,} clusters at similarity {result.threshold:g} or more",
+        *(f"  {reason:<20} {count:,}" for reason, count in result.reasons.items()),
+    ]
+    if result.recovered:
+        lines.append(f"{result.recovered:,} documents traced to recorded model outputs")
+    record = {
+        "corpora": result.corpora,
+        "against": result.against,
+        "threshold": result.threshold,
+        "documents": result.documents,
+        "indexed": result.indexed,
+        "compared": result.compared,
+        "clusters": result.clusters,
+        "kept": result.kept,
+        "set_aside": result.set_aside,
+        "reasons": result.reasons,
+        "recovered": result.recovered,
+        "lapsed": result.lapsed,
+        "crowds": [
+            {
+                "cluster_id": crowd.cluster_id,
+                "corpus": crowd.corpus,
+                "source": crowd.source,
+                "documents": crowd.documents,
+                "share": crowd.share,
+            }
+            for crowd in result.crowds
+        ],
+    }
+    out.record("provenance.corpus.dedup/1", record, text="\n".join(lines))
