@@ -55,9 +55,10 @@ class MetricRow:
 def begin_experiment(
     con: "duckdb.DuckDBPyConnection", name: str, world: str, config: Mapping[str, Any], fingerprint: str, activity: UUID
 ) -> None:
-    """Insert the plan unless it is there; the caller has checked that the fingerprints agree."""
+    """Insert the plan, or put a grown one (more seeds, generations, policies) in the place of an older."""
     con.execute(
-        "INSERT OR IGNORE INTO experiment VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO experiment VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET config = excluded.config, activity_id = excluded.activity_id",
         [name, world, _json(config), fingerprint, datetime.now(UTC), activity],
     )
 
@@ -193,7 +194,7 @@ def show_experiment(catalog: "Catalog", name: str) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
-def compare_runs(catalog: "Catalog", name: str, metric: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+def compare_policies(catalog: "Catalog", name: str, metric: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """A table of one metric: a row per generation, a column per policy (mean over seeds). Raises NotFoundError."""
     experiment_config(catalog, name)
     with catalog.read() as con:

@@ -64,7 +64,7 @@ class Budget(Config):
 class MixPolicy(Config):
     """A named mix. In an experiment the budget comes from the experiment."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     description: str = ""
     seed: int = 0
     sources: list[str] | None = Field(default=None, alias="from", min_length=1)
@@ -95,8 +95,8 @@ def load_policy(reference: str, *, folder: Path | None = None) -> MixPolicy:
         if folder is not None and not path.is_absolute():
             path = folder / path
         return parse_policy(read_toml(path), str(path))
-    for name, tables in _shipped():
-        if name == reference:
+    for name, tables in shipped_files():
+        if name == reference and "share" in tables:
             return parse_policy(tables, f"policy {reference!r}")
     known = shipped_policies()
     raise NotFoundError.of("policy", reference, known, hint=f"shipped: {', '.join(known)}; a file ends in .toml")
@@ -104,13 +104,12 @@ def load_policy(reference: str, *, folder: Path | None = None) -> MixPolicy:
 
 def shipped_policies() -> list[str]:
     """Names of the policies that come with the package."""
-    return [name for name, _ in _shipped()]
+    return [name for name, tables in shipped_files() if "share" in tables]
 
 
-def _shipped() -> Iterator[tuple[str, dict[str, Any]]]:
-    # Experiments live in the same folder; what has shares is a policy.
+def shipped_files() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and tables of every TOML file that ships: those with shares are policies, those with a world experiments."""
     for entry in sorted(files("provenance.recipes").iterdir(), key=lambda entry: entry.name):
         if entry.name.endswith(".toml"):
             tables = tomllib.loads(entry.read_text(encoding="utf-8"))
-            if "share" in tables:
-                yield entry.name.removesuffix(".toml"), tables
+            yield entry.name.removesuffix(".toml"), tables

@@ -18,9 +18,9 @@ from provenance.catalog.pool import PoolEvaluator
 from provenance.catalog.store import Catalog
 from provenance.config import checked
 from provenance.corpus.texts import read_texts
-from provenance.errors import ConfigError, DataError
-from provenance.mixing.policy import Share
-from provenance.recursion.config import Experiment, Real
+from provenance.errors import ConfigError, DataError, NotFoundError
+from provenance.mixing.policy import Share, shipped_files
+from provenance.recursion.config import Experiment, Real, load_experiment
 from provenance.recursion.documents import Detect, RealTexts
 from provenance.recursion.recorder import CatalogRecorder
 from provenance.recursion.run import Plan, Result, run_experiment
@@ -94,6 +94,24 @@ def run_in_catalog(catalog: Catalog, plan: Plan, *, command: str = "experiment r
             activity.inputs.append(f"corpus:{plan.experiment.real.corpus}")
         activity.outputs.append(f"exp:{plan.experiment.name}")
         yield from run_experiment(plan, CatalogRecorder(catalog, plan, activity))
+
+
+def named_experiment(source: str) -> tuple[Experiment, Path | None]:
+    """The experiment in a .toml file with the file's folder, or a shipped recipe. Raises ConfigError, NotFoundError."""
+    if source.endswith(".toml"):
+        return load_experiment(Path(source)), Path(source).resolve().parent
+    recipes = {name: tables for name, tables in shipped_files() if "world" in tables}
+    if source not in recipes:
+        raise NotFoundError.of("recipe", source, recipes, hint=f"shipped: {', '.join(recipes)}; a file ends in .toml")
+    return checked(Experiment, recipes[source], f"recipe {source!r}"), None
+
+
+def shipped() -> list[tuple[str, str, str]]:
+    """What ships: `experiment` or `policy`, its name, and its description."""
+    return sorted(
+        ("experiment" if "world" in tables else "policy", name, str(tables.get("description", "")))
+        for name, tables in shipped_files()
+    )
 
 
 def stored_experiment(catalog: Catalog, name: str) -> Experiment:

@@ -44,17 +44,16 @@ class CatalogRecorder:
         self._ancestry = _Ancestry(plan.real) if plan.real is not None else None
         self._waiting: list[tuple[rows.GenerationRow, list[rows.MetricRow]]] = []
         self._flushed_at = time.monotonic()
-        experiment = plan.experiment
-        with catalog.write() as con:
-            rows.begin_experiment(
-                con, experiment.name, experiment.world, experiment.model_dump(mode="json", by_alias=True),
-                plan.fingerprint(), activity.activity_id,
-            )  # fmt: skip
 
     def begin(self, run: Run) -> None:
         """Put the run into the catalog unless it is there."""
         policy = run.policy.model_dump(mode="json", by_alias=True)
+        experiment = self._plan.experiment
         with self._catalog.write() as con:
+            rows.begin_experiment(
+                con, experiment.name, experiment.world, experiment.model_dump(mode="json", by_alias=True),
+                self._plan.fingerprint(), self._activity.activity_id,
+            )  # fmt: skip
             rows.begin_run(
                 con, run.run_id, experiment=run.experiment, policy=run.policy.name, policy_json=policy, seed=run.seed,
                 device=self._device,

@@ -92,8 +92,8 @@ class Plan:
         ]
 
     def fingerprint(self) -> str:
-        """Changes whenever a result could."""
-        return _hash({"settings": self._settings(), "policies": [_dump(policy) for policy in self.policies]})
+        """Changes whenever a number of an equally named policy could; more seeds, generations and policies may come."""
+        return _hash({"settings": self._settings(), "record_every": self.experiment.record_every})
 
     def first_key(self, seed: int) -> str:
         """The content hash generation 0 is shared under: everything that shapes it, and no policy."""
@@ -148,9 +148,9 @@ def run_experiment(plan: Plan, recorder: Recorder | None = None) -> Iterator[Res
 
     Raises ConfigError when the folder holds an experiment of this name with other settings.
     """
-    _claim(plan)
     world = build_world(plan)
     metrics = _metrics(plan.experiment)
+    _claim(plan)
     with PoolEvaluator() as evaluator:
         for run in plan.runs:
             if recorder is not None:
@@ -293,26 +293,28 @@ def _write(plan: Plan, run: Run, folder: Path, pending: list[tuple[Turn, dict[st
 
 
 def _claim(plan: Plan) -> None:
-    """Tie the experiment's name to its settings, so that a resume never mixes two plans."""
+    """Tie the experiment's name to its settings and each policy's name to its shares: no resume mixes two plans."""
     folder = plan.folder / plan.experiment.name
     file = folder / "plan.json"
-    mine = plan.fingerprint()
+    mine: dict[str, Any] = {
+        "fingerprint": plan.fingerprint(),
+        "policies": {policy.name: _dump(policy) for policy in plan.policies},
+    }
     if file.exists():
-        theirs = json.loads(file.read_text(encoding="utf-8"))["fingerprint"]
-        if theirs != mine:
+        theirs = json.loads(file.read_text(encoding="utf-8"))
+        different = [name for name, old in theirs["policies"].items() if mine["policies"].get(name, old) != old]
+        if theirs["fingerprint"] != mine["fingerprint"] or different:
+            what = f"another policy {different[0]!r}" if different else "other settings or other real data"
             raise ConfigError(
-                f"experiment {plan.experiment.name!r} exists with other settings or other real data",
+                f"experiment {plan.experiment.name!r} exists with {what}",
                 hint="give this one another name, or remove the old one: provenance experiment rm",
             )
-        return
+        mine["policies"] = theirs["policies"] | mine["policies"]
+        if mine["policies"] == theirs["policies"]:
+            return
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / ".plan.json.tmp"
-    content = {
-        "schema": "provenance.experiment/1",
-        "fingerprint": mine,
-        "experiment": plan.experiment.model_dump(mode="json", by_alias=True),
-        "policies": [_dump(policy) for policy in plan.policies],
-    }
+    content = {"schema": "provenance.experiment/1", "engine": ENGINE, **mine}
     temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     temporary.rename(file)
 

@@ -1,0 +1,151 @@
+"""The `experiment` group: run, resume, ls, show, compare, rm, theory."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .common import Output, dry_run_option, human_bytes, note, progress_bar, with_catalog, with_output
+
+if TYPE_CHECKING:
+    from provenance.catalog.store import Catalog
+    from provenance.recursion.run import Plan
+
+
+@click.group()
+def experiment() -> None:
+    """Experiments: models trained on what models wrote, generation after generation."""
+
+
+@experiment.command()
+@click.argument("source", metavar="FILE|RECIPE")
+@dry_run_option
+@with_output
+@with_catalog
+def run(catalog: "Catalog", out: Output, source: str, *, dry_run: bool) -> None:
+    """Run the experiment in FILE (.toml), or the shipped RECIPE of that name.
+
+    What is already finished is kept: the same command goes on after an interruption. Every experiment also runs the
+    policy `control`, which trains on real data only, with the same budget.
+    """
+    from provenance.recursion.in_catalog import named_experiment, plan_experiment
+
+    found, folder = named_experiment(source)
+    plan = plan_experiment(catalog, found, folder=folder)
+    if dry_run:
+        _preview(plan, out)
+    else:
+        _run(catalog, plan, out, command="experiment run")
+
+
+@experiment.command()
+@click.argument("name")
+@with_output
+@with_catalog
+def resume(catalog: "Catalog", out: Output, name: str) -> None:
+    """Go on with experiment NAME where it stopped, with the settings it was started with."""
+    from provenance.recursion.in_catalog import plan_experiment, stored_experiment
+
+    _run(catalog, plan_experiment(catalog, stored_experiment(catalog, name)), out, command="experiment resume")
+
+
+def _run(catalog: "Catalog", plan: "Plan", out: Output, *, command: str) -> None:
+    from provenance.recursion.in_catalog import run_in_catalog
+
+    total = len(plan.runs) * (plan.experiment.generations + 1)
+    kept = seconds = 0.0
+    with progress_bar(plan.experiment.name, total=total) as (bar, task):
+        for result in run_in_catalog(catalog, plan, command=command):
+            kept += result.resumed
+            seconds += 0.0 if result.resumed else result.summary["seconds"]
+            bar.update(task, advance=1, description=f"{result.run.run_id} generation {result.generation}")
+    note(
+        f"{total} generations in {len(plan.runs)} runs, {int(kept)} of them already there, {seconds:.1f} s of training"
+    )
+    _show(catalog, out, plan.experiment.name)
+
+
+def _preview(plan: "Plan", out: Output) -> None:
+    from provenance.recursion.run import preview
+
+    seen = preview(plan)
+    record = {
+        "experiment": plan.experiment.name,
+        "runs": seen.runs,
+        "generations": seen.generations,
+        "finished": seen.finished,
+        "seconds": seen.seconds,
+        "disk_bytes": seen.disk_bytes,
+        "machine": seen.machine,
+    }
+    lines = [
+        f"experiment   {plan.experiment.name} (world {plan.experiment.world})",
+        f"policies     {', '.join(policy.name for policy in plan.policies)}",
+        f"runs         {seen.runs} ({len(plan.policies)} policies x {len(plan.experiment.seeds)} seeds)",
+        f"generations  {seen.generations}, {seen.finished} of them finished",
+        f"time         about {seen.seconds:.0f} s on this machine ({seen.machine})",
+        f"disk         about {human_bytes(seen.disk_bytes)}",
+    ]
+    out.record("provenance.experiment.plan/1", record, text="\n".join(lines))
+
+
+@experiment.command(name="ls")
+@with_output
+@with_catalog
+def list_(catalog: "Catalog", out: Output) -> None:
+    """The experiments of this catalog."""
+    from provenance.catalog.experiments import LIST_COLUMNS, list_experiments
+
+    empty = "no experiments yet: provenance experiment run RECIPE"
+    out.rows("provenance.experiment.ls/1", LIST_COLUMNS, list_experiments(catalog), empty=empty)
+
+
+@experiment.command()
+@click.argument("name")
+@with_output
+@with_catalog
+def show(catalog: "Catalog", out: Output, name: str) -> None:
+    """Every metric of experiment NAME at its first and last generation, per policy, with the range over seeds."""
+    _show(catalog, out, name)
+
+
+def _show(catalog: "Catalog", out: Output, name: str) -> None:
+    from provenance.catalog.experiments import SHOW_COLUMNS, show_experiment
+
+    out.rows("provenance.experiment.show/1", SHOW_COLUMNS, show_experiment(catalog, name))
+
+
+@experiment.command()
+@click.argument("name")
+@click.argument("metric")
+@with_output
+@with_catalog
+def compare(catalog: "Catalog", out: Output, name: str, metric: str) -> None:
+    """METRIC of experiment NAME: a row per generation, a column per policy, means over seeds."""
+    from provenance.catalog.experiments import compare_policies
+
+    columns, rows = compare_policies(catalog, name, metric)
+    out.rows("provenance.experiment.compare/1", columns, rows)
+
+
+@experiment.command()
+@click.argument("name")
+@dry_run_option
+@with_catalog
+def rm(catalog: "Catalog", name: str, *, dry_run: bool) -> None:
+    """Forget experiment NAME's numbers and delete its files. Corpora it wrote stay."""
+    from provenance.catalog.experiments import experiment_config
+    from provenance.recursion.in_catalog import remove
+
+    experiment_config(catalog, name)
+    if not dry_run:
+        remove(catalog, name)
+    click.echo(f"{'would remove' if dry_run else 'removed'} experiment {name}")
+
+
+@experiment.command()
+def recipes() -> None:
+    """The experiments and policies that ship, with what each one shows."""
+    from provenance.recursion.in_catalog import shipped
+
+    for kind, name, description in shipped():
+        click.echo(f"{kind:<11} {name:<24} {description}")
