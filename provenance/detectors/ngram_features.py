@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from provenance.dedup.jit import helper, kernel
 from provenance.detectors.tokens import Tokens, mix, tokenise
 
 FAMILIES: tuple[str, ...] = ("word", "mask", "char")
@@ -23,11 +23,11 @@ def ngram_matrix(texts: Sequence[str]) -> csr_matrix:
 
 def ngram_rows(tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     """The rows of `ngram_matrix` as indptr, indices, values."""
-    return _rows(tokens.buffer, tokens.bytes_first, tokens.first, tokens.hash, tokens.mask)  # type: ignore[no-any-return]
+    return _rows(tokens.buffer, tokens.bytes_first, tokens.first, tokens.hash, tokens.mask)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _add(key, family, counts, indices, n):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+@helper
+def _add(key: np.uint64, family: int, counts: NDArray[np.int32], indices: NDArray[np.int32], n: int) -> int:
     slot = np.int32((mix(key) >> np.uint64(64 - NUM_BITS)) + np.uint64(family << NUM_BITS))
     if counts[slot] == 0:
         indices[n] = slot
@@ -36,8 +36,14 @@ def _add(key, family, counts, indices, n):  # type: ignore[no-untyped-def]  # no
     return n
 
 
-@numba.njit(cache=True, nogil=True)
-def _rows(buffer, bytes_first, first, hashes, masks):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, PLR0912
+@kernel
+def _rows(  # noqa: PLR0912
+    buffer: NDArray[np.uint8],
+    bytes_first: NDArray[np.int64],
+    first: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    masks: NDArray[np.uint64],
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     num_texts = len(first) - 1
     capacity = 5 * len(hashes) + 3 * len(buffer) + 1
     indptr = np.zeros(num_texts + 1, dtype=np.int64)

@@ -4,10 +4,10 @@ Every feature is a rate, a mean or a share, so a longer text does not score othe
 with length by nature (variety of words) are taken over a fixed number of words.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from provenance.dedup.jit import helper, kernel
 from provenance.detectors.tokens import CAPITAL, NUMBER, UPPER, WORD, Tokens
 from provenance.detectors.words import FUNCTION_WORDS, LEXICA
 
@@ -47,8 +47,8 @@ def style_matrix(tokens: Tokens) -> NDArray[np.float32]:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
-def _distinct(keys):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+@helper
+def _distinct(keys: NDArray[np.uint64]) -> tuple[int, int]:
     """How many distinct keys there are, and how many occur once."""
     ordered = np.sort(keys)
     distinct, once = 0, 0
@@ -64,15 +64,27 @@ def _distinct(keys):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     return distinct, once
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _ends(buffer, stop, a, b):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+@helper
+def _ends(buffer: NDArray[np.uint8], stop: int, a: int, b: int) -> bool:
     return stop >= 2 and (buffer[stop - 2] | 32) == a and (buffer[stop - 1] | 32) == b
 
 
-@numba.njit(cache=True, nogil=True)
-def _fill(  # type: ignore[no-untyped-def]  # noqa: ANN202, PLR0912, PLR0915
-    buffer, bytes_first, first, hashes, kinds, cases, lengths, marks, functions, families, mark_bytes, pronouns, out,  # noqa: ANN001
-):  # fmt: skip
+@kernel
+def _fill(  # noqa: PLR0912, PLR0915
+    buffer: NDArray[np.uint8],
+    bytes_first: NDArray[np.int64],
+    first: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    kinds: NDArray[np.uint8],
+    cases: NDArray[np.uint8],
+    lengths: NDArray[np.int32],
+    marks: NDArray[np.uint8],
+    functions: NDArray[np.int16],
+    families: NDArray[np.uint16],
+    mark_bytes: NDArray[np.uint8],
+    pronouns: NDArray[np.int16],
+    out: NDArray[np.float32],
+) -> None:
     shape_at = _NUM_FUNCTION + _NUM_FAMILIES + _NUM_MARKS + _LENGTHS
     mark_at = _NUM_FUNCTION + _NUM_FAMILIES
     mark_of = np.full(256, -1, dtype=np.int64)

@@ -8,11 +8,12 @@ text is put together and drop what it is about (text distortion, Stamatatos 2017
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from provenance.dedup.jit import helper, kernel
 from provenance.detectors.words import FUNCTION_WORDS, LEXICA, SUFFIXES
 
 WORD, NUMBER, MARK = 0, 1, 2
@@ -55,7 +56,7 @@ def tokenise(texts: Sequence[str]) -> Tokens:
     return Tokens(buffer, bytes_first, first, *(column[:total] for column in columns))
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@helper
 def mix(value: np.uint64) -> np.uint64:
     """Spread the bits of `value` over all 64 (the finaliser of splitmix64)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -112,7 +113,7 @@ def _open_addressing(keys: list[int]) -> tuple[NDArray[np.uint64], dict[int, int
     return slots, place
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@helper
 def _find(slots: NDArray[np.uint64], key: np.uint64) -> np.int64 | int:
     """The slot of `key`, or -1."""
     slot = np.int64(key & np.uint64(_TABLE_SIZE - 1))
@@ -123,13 +124,21 @@ def _find(slots: NDArray[np.uint64], key: np.uint64) -> np.int64 | int:
     return -1
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@helper
 def _is_letter(byte: int) -> bool:
     return (97 <= byte <= 122) or (65 <= byte <= 90) or byte >= 128
 
 
-@numba.njit(cache=True, nogil=True)
-def _tokenise(buffer, bytes_first, slots, function_of, families_of, suffix_slots, suffix_of):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, PLR0912, PLR0915
+@kernel
+def _tokenise(  # noqa: PLR0912, PLR0915
+    buffer: NDArray[np.uint8],
+    bytes_first: NDArray[np.int64],
+    slots: NDArray[np.uint64],
+    function_of: NDArray[np.int16],
+    families_of: NDArray[np.uint16],
+    suffix_slots: NDArray[np.uint64],
+    suffix_of: NDArray[np.int64],
+) -> tuple[Any, ...]:
     num_texts = len(bytes_first) - 1
     capacity = len(buffer)
     first = np.zeros(num_texts + 1, dtype=np.int64)
