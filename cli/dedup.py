@@ -91,3 +91,31 @@ def dedup(
         ],
     }
     out.record("provenance.corpus.dedup/1", record, text="\n".join(lines))
+
+
+@click.command()
+@click.argument("name", metavar="A")
+@click.argument("other", metavar="B")
+@with_output
+@with_catalog
+def overlap(catalog: "Catalog", out: Output, name: str, other: str) -> None:
+    """List which documents of corpus A, and which of their spans, occur in corpus B.
+
+    A span is a run of 13 words or more, letter for letter. Documents of fewer than 13 words are not looked at; how many
+    those are is said on stderr.
+    """
+    from provenance.dedup.contamination import overlap_corpora
+
+    found = overlap_corpora(catalog, name, other)
+    note(
+        f"{len(found.doc_ids):,} of {found.checked:,} documents of {found.corpus} share a span with {found.other}"
+        + (f"; {found.documents - found.checked:,} are too short to tell" if found.documents > found.checked else "")
+    )
+    columns = ["doc_id", "key", "first_word", "n_words", "other_id", "other_key", "text"]
+    rows = [
+        (span.doc_id, span.key, span.first_word, span.n_words, span.other_id, span.other_key, span.text)
+        for span in found.spans
+    ]
+    if out.format == "table":
+        rows = [(*row[:-1], row[-1] if len(row[-1]) <= 100 else row[-1][:99] + "…") for row in rows]
+    out.rows("provenance.corpus.overlap/1", columns, rows)

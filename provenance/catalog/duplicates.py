@@ -8,6 +8,8 @@ from uuid import UUID
 
 import pyarrow as pa
 
+from provenance import tables
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -107,6 +109,14 @@ def standing_of(catalog: "Catalog", corpus_ids: Sequence[int], asked: pa.Table) 
             """,
             params=[list(corpus_ids)],
         ).to_arrow_table()
+
+
+def keys_of(catalog: "Catalog", doc_ids: Sequence[bytes]) -> dict[bytes, str]:
+    """The keys of documents by their 16-byte ids."""
+    asked = pa.table({"doc_id": tables.uuids(list(doc_ids))})
+    with catalog.read() as con, _registered(con, asked=asked):
+        rows = con.execute("SELECT doc_id::BLOB, any_value(key) FROM document JOIN asked USING (doc_id) GROUP BY 1")
+        return dict(rows.fetchall())
 
 
 def crowds(

@@ -380,3 +380,21 @@ def distinct_shingles(data: Array, offsets: Array, rows: Array, ngram: Int, out:
                 used += 1
         counts[k] = used - begin
     return used
+
+
+@kernel
+def word_windows(data: Array, offsets: Array, width: Int, out: Array, counts: Array) -> Int:
+    """The hashes (never 0) of every run of `width` words of each text, in order; a shorter text has none."""
+    longest = _longest(offsets)
+    edges = np.empty(longest + 12, np.uint32)
+    hashes = np.empty(longest // 2 + 2, np.uint64)
+    used = 0
+    for d in range(offsets.shape[0] - 1):
+        n = split_words(data, offsets[d], offsets[d + 1], edges)
+        counts[d] = max(0, n - width + 1)
+        if n >= width:
+            _hash_words(data, offsets[d], edges, n, hashes)
+            for i in range(hash_shingles(hashes, n, width)):
+                out[used + i] = hashes[i] | _ONE
+            used += counts[d]
+    return used

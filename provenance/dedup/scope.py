@@ -95,6 +95,18 @@ def open_scope(catalog: Catalog, corpora: Sequence[CorpusInfo], sketch: Sketch, 
     )
 
 
+def corpus_files(catalog: Catalog, info: CorpusInfo) -> tuple[list[TextFile], pa.Array]:
+    """The text files of one corpus version with rows numbered from 0, and the ids (16 bytes each) by row."""
+    paths = shard_paths(catalog, info)
+    shard_ids = [_ids_in(path) for path in paths]
+    ends = np.cumsum([len(i) for i in shard_ids]).tolist()
+    files = [
+        TextFile(path=path, rows=np.arange(end - len(i), end))
+        for path, i, end in zip(paths, shard_ids, ends, strict=True)
+    ]
+    return files, pa.concat_arrays([_no_ids(), *shard_ids])
+
+
 def store_fresh_segments(catalog: Catalog, scope: Scope, staging: Path) -> list[SegmentRow]:
     """Write the segments made just now into the catalog's folder, whole or not at all; returns their rows."""
     stored = []
