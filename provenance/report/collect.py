@@ -249,6 +249,23 @@ def _chart(catalog: "Catalog", experiment: str, metric: str, unit: str, higher_i
     )
 
 
+def _final(catalog: "Catalog", experiment: str) -> Table:
+    """A row per metric, a column per policy: the mean over seeds, with the smallest and the largest in brackets."""
+    long = _table(
+        catalog, "Last generation", "Mean over seeds (smallest to largest).", FINAL_SQL, experiment=experiment
+    )
+    policies = sorted({row[0] for row in long.rows})
+    cells = {(row[1], row[0]): row for row in long.rows}
+    rows = []
+    for metric in dict.fromkeys(row[1] for row in long.rows):
+        row: list[str] = [metric.replace("_", " ")]
+        for policy in policies:
+            found = cells.get((metric, policy))
+            row.append("" if found is None else f"{found[3]:.4g} ({found[4]:.4g} to {found[5]:.4g})")
+        rows.append(tuple(row))
+    return Table(title=long.title, note=long.note, columns=["metric", *policies], rows=rows, sql=long.sql)
+
+
 def _samples(catalog: "Catalog", experiment: str) -> dict[str, list[SampleText]]:
     """The document with the smallest id of the first, a middle and the last generation of each policy's first seed."""
     rows = run_query(catalog, SAMPLE_SQL, {"experiment": experiment}).rows

@@ -1,0 +1,118 @@
+"""The report: numbers, charts and one file that needs no network."""
+
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from provenance.catalog.store import Catalog
+from provenance.report.charts import colours_of, line_chart, ticks
+from provenance.report.collect import Chart, Report, Series, collect
+from provenance.report.render import render
+
+
+def chart(*series: Series) -> Chart:
+    return Chart(title="t", x_label="generation", y_label="bits", note="", series=list(series), sql="select 1")
+
+
+def series(name: str, values: list[float], expected: list[float | None] | None = None) -> Series:
+    n = len(values)
+    return Series(
+        name=name,
+        x=[float(i) for i in range(n)],
+        y=values,
+        low=[v - 0.1 for v in values],
+        high=[v + 0.1 for v in values],
+        expected=expected or [None] * n,
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0, 10, [0, 2, 4, 6, 8, 10]), (0.12, 0.31, [0.15, 0.2, 0.25, 0.3]), (5, 5, [5]), (-1, 1, [-1, -0.5, 0, 0.5, 1])],
+)
+def test_ticks_are_round_numbers_inside_the_range(low: float, high: float, expected: list[float]) -> None:
+    assert ticks(low, high) == pytest.approx(expected)
+
+
+def test_a_larger_value_is_drawn_higher() -> None:
+    svg = line_chart(chart(series("a", [1.0, 2.0])), colours_of(["a"]))
+    heights = [float(y) for y in re.findall(r"<circle cx='[\d.]+' cy='([\d.]+)'", svg)]
+    assert heights[0] > heights[1]
+
+
+def test_end_labels_do_not_cover_each_other() -> None:
+    names = [f"p{i}" for i in range(6)]
+    svg = line_chart(chart(*(series(n, [1.0, 1.0 + i / 1000]) for i, n in enumerate(names))), colours_of(names))
+    heights = sorted(float(y) for y in re.findall(r"class='name' x='[\d.]+' y='([\d.]+)'", svg))
+    assert min(b - a for a, b in pairwise(heights)) >= 12.9
+
+
+def test_values_that_are_not_finite_are_left_out_and_none_is_said() -> None:
+    assert "nan" not in line_chart(chart(series("a", [1.0, math.nan, 2.0])), colours_of(["a"])).lower()
+    assert "no finite values" in line_chart(chart(series("a", [math.nan])), colours_of(["a"]))
+    assert "no finite values" in line_chart(chart(), {})
+
+
+def test_names_from_data_cannot_write_markup() -> None:
+    name = "<script>alert(1)</script>"
+    svg = line_chart(chart(series(name, [1.0, 2.0])), colours_of([name]))
+    assert "<script" not in svg
+
+
+def test_the_closed_form_is_drawn_where_it_is_known() -> None:
+    assert "class='theory'" in line_chart(chart(series("a", [1.0, 2.0], [1.0, 1.9])), colours_of(["a"]))
+    assert "class='theory'" not in line_chart(chart(series("a", [1.0, 2.0])), colours_of(["a"]))
+
+
+def test_an_empty_catalog_has_an_empty_report(catalog: Catalog) -> None:
+    report = collect(catalog)
+    assert report.tables == []
+    assert report.experiments == []
+    assert "<h1>" in render(report)
+
+
+def test_an_unknown_experiment_is_one_error(run: Callable[..., Result]) -> None:
+    result = run("report", "build", "nothing", "--dry-run")
+    assert result.exit_code == 2
+    assert "no experiment named 'nothing'" in result.stderr
+
+
+class Links(HTMLParser):
+    """Collects everything a browser would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attrs if name in {"src", "href"} and value]
+        if tag in {"script", "link", "iframe", "img"}:
+            self.found.append(tag)
+
+
+def test_a_report_fetches_nothing_and_replaces_the_old_one_whole(
+    run: Callable[..., Result], tmp_path: Path, write_jsonl: Callable[..., Path]
+) -> None:
+    run("corpus", "add", "c", write_jsonl("a.jsonl", [{"text": "one <b>bold</b> text"}]), "--origin", "human")
+    path = tmp_path / "out" / "report.html"
+    for _ in range(2):
+        assert run("report", "build", "-o", path).exit_code == 0
+    html = path.read_text(encoding="utf-8")
+    links = Links()
+    links.feed(html)
+    assert links.found == []
+    assert "url(" not in html
+    assert "Documents by origin" in html
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+def test_a_report_says_when_and_by_which_version_it_was_made() -> None:
+    report = Report(title="T", made_at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC), version="9.9", tables=[], experiments=[])
+    assert "2026-01-02 03:04 UTC by corpus-provenance 9.9" in render(report)
