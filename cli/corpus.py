@@ -133,19 +133,23 @@ def add(
 
 
 @corpus.command()
-@click.option("--all", "every_version", is_flag=True, help="Every version, not only the newest.")
+@click.option("--all", "everything", is_flag=True, help="Every version, and the corpora that experiments wrote.")
 @with_output
 @with_catalog
-def ls(catalog: "Catalog", out: Output, *, every_version: bool) -> None:
-    """List corpora."""
-    from provenance.catalog.corpora import list_corpora
+def ls(catalog: "Catalog", out: Output, *, everything: bool) -> None:
+    """List corpora: the newest version of each, without those that experiments wrote."""
+    from provenance.catalog.corpora import experiment_corpora, list_corpora
 
+    generated = set() if everything else experiment_corpora(catalog)
     columns = ["corpus", "documents", "bytes", "origin", "generator", "license", "held_out", "created_at"]
     rows = [
         (c.ref, c.documents, c.bytes, c.declared_origin, c.declared_generator, c.license, c.held_out, c.created_at)
-        for c in list_corpora(catalog, every_version=every_version)
+        for c in list_corpora(catalog, every_version=everything)
+        if c.ref not in generated
     ]
     out.rows("provenance.corpus.ls/1", columns, rows, empty="no corpora yet; run: provenance corpus add NAME PATH…")
+    if generated:
+        note(f"{len(generated)} corpora written by experiments are not shown; --all shows them")
 
 
 @corpus.command()

@@ -67,6 +67,13 @@ def list_corpora(catalog: "Catalog", *, every_version: bool = False) -> list[Cor
     return [_info(row) for row in rows]
 
 
+def experiment_corpora(catalog: "Catalog") -> set[str]:
+    """`name@version` of every corpus that a generation of an experiment wrote."""
+    with catalog.read() as con:
+        rows = con.execute("SELECT sampled_corpus FROM generation_row WHERE sampled_corpus IS NOT NULL").fetchall()
+    return {row[0].removeprefix("corpus:") for row in rows}
+
+
 def get_corpus(catalog: "Catalog", ref: str) -> CorpusInfo:
     """The corpus called `name` (newest version) or `name@version`. Raises NotFoundError with a suggestion."""
     name, at, version = ref.partition("@")
@@ -224,6 +231,17 @@ def insert_corpus(
         FROM read_parquet(?) ORDER BY doc_id
         """,
         [corpus_id, str(staged.folder / "documents.parquet")],
+    )
+    con.execute(
+        """
+        INSERT INTO cell
+        SELECT (SELECT coalesce(max(cell), 0) FROM cell) + row_number() OVER (), corpus_id, declared_generator,
+            declared_origin, documents
+        FROM (
+            SELECT corpus_id, declared_generator, declared_origin, count(*) AS documents
+            FROM document WHERE corpus_id = ? GROUP BY ALL ORDER BY ALL)
+        """,
+        [corpus_id],
     )
     con.execute(
         """

@@ -1,0 +1,72 @@
+"""The docs against the program: generated pages are current, every command has help, links lead somewhere."""
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from provenance.cli import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def commands(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    yield context.command_path, command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from commands(child, click.Context(child, parent=context, info_name=name))
+
+
+ALL_COMMANDS = dict(commands(cli, click.Context(cli, info_name="provenance")))
+
+
+def test_the_generated_pages_are_what_the_program_says_now() -> None:
+    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "scripts" / "make_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    stale = [path.name for path, text in module.pages().items() if path.read_text(encoding="utf-8") != text]
+    assert stale == [], "run: make docs"
+
+
+@pytest.mark.parametrize("path", ALL_COMMANDS)
+def test_every_command_and_option_has_help(path: str) -> None:
+    command = ALL_COMMANDS[path]
+    assert command.help
+    silent = [p.name for p in command.params if isinstance(p, click.Option) and not p.help and p.name != "help"]
+    assert silent == []
+
+
+def test_the_table_of_commands_repeats_no_wrong_help() -> None:
+    """The root's table is written by hand so that help needs no imports; each name must lead to a command."""
+    assert all(command.name for command in ALL_COMMANDS.values())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_command_line_in_the_docs_names_a_real_command_with_real_options(page: Path) -> None:
+    wrong = []
+    for line in re.findall(r"^\s*(?:\$ )?(provenance [^\n#|]*)", page.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        words = line.split()
+        path = words[0]
+        while len(words) > 1 and f"{path} {words[1]}" in ALL_COMMANDS:
+            path = f"{path} {words.pop(1)}"
+        command = ALL_COMMANDS[path]
+        if isinstance(command, click.Group) and len(words) > 1 and re.fullmatch(r"[a-z-]+", words[1]):
+            wrong.append(f"{path} {words[1]}")
+        known = {opt for p in command.params for opt in (*p.opts, *p.secondary_opts)} | {"--help", "-h", "--version"}
+        wrong += [f"{path} {w}" for w in words[1:] if re.fullmatch(r"--[a-z-]+", w) and w not in known]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_inside_the_docs_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    missing = [t for t in targets if not t.startswith(("http://", "https://")) and not (page.parent / t).exists()]
+    assert missing == []
