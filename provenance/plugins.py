@@ -126,6 +126,8 @@ class CohortWorld(Protocol):
     """
 
     name: ClassVar[str]
+    subgroups: ClassVar[tuple[str, ...]]
+    """What a verifier can tell apart, as keys of `sample`; usually `("",)`."""
 
     @property
     def replicas(self) -> int:
@@ -134,19 +136,19 @@ class CohortWorld(Protocol):
     def real(self, n: NDArray[np.int64], rng: np.random.Generator) -> Arrays:
         """Real samples, `n[r]` in replica r."""
 
-    def thin(self, batch: Arrays, n: NDArray[np.int64], rng: np.random.Generator) -> Arrays:
-        """`n[r]` samples of replica r, drawn without replacement."""
+    def size(self, batch: Arrays) -> NDArray[np.int64]:
+        """Samples of each replica."""
+
+    def split(self, batch: Arrays, n: NDArray[np.int64], rng: np.random.Generator) -> tuple[Arrays, Arrays]:
+        """`n[r]` samples of replica r drawn without replacement, and the rest. The batch itself never changes."""
 
     def fit(self, parts: Sequence[Part], rng: np.random.Generator) -> Any:
-        """One model per replica."""
+        """One model per replica. Raises DataError where the samples do not determine one."""
 
-    def groups(self, model: Any, n: NDArray[np.int64], rng: np.random.Generator) -> dict[str, NDArray[np.int64]]:
-        """How many of `n` samples fall into each subgroup that a verifier can tell apart; usually `{"": n}`."""
+    def sample(self, model: Any, n: NDArray[np.int64], rng: np.random.Generator) -> dict[str, Arrays]:
+        """`n[r]` samples from the model of replica r, by subgroup."""
 
-    def sample(self, model: Any, n: NDArray[np.int64], subgroup: str, rng: np.random.Generator) -> Arrays:
-        """`n[r]` samples of `subgroup` from the model of replica r."""
-
-    def observe(self, model: Any, samples: Sequence[Arrays], reference: "Reference") -> dict[str, Any]:
+    def observe(self, model: Any, samples: Sequence[tuple[str, Arrays]], reference: "Reference") -> dict[str, Any]:
         """What metrics may look at, by name; arrays have the replicas as their first axis."""
 
     def weights(self, model: Any) -> Arrays:
@@ -192,6 +194,8 @@ DETECTORS = Registry(
 WORLDS = Registry(
     "world",
     {
+        "categorical": "provenance.recursion.models.categorical:CategoricalWorld",
+        "gaussian": "provenance.recursion.models.gaussian:GaussianWorld",
         "ngram": "provenance.recursion.models.ngram:NgramWorld",
     },
 )
@@ -199,13 +203,29 @@ WORLDS = Registry(
 METRICS = Registry(
     "metric",
     {
+        "absorbed": "provenance.recursion.metrics.categorical:ABSORBED",
         "bits_per_byte": "provenance.recursion.metrics.bits_per_byte:METRIC",
         "distinct_1": "provenance.recursion.metrics.distinct:DISTINCT_1",
         "distinct_2": "provenance.recursion.metrics.distinct:DISTINCT_2",
         "distinct_3": "provenance.recursion.metrics.distinct:DISTINCT_3",
+        "effective_m": "provenance.recursion.metrics.categorical:EFFECTIVE_M",
+        "kl_divergence": "provenance.recursion.metrics.gaussian:KL_DIVERGENCE",
+        "l2_squared": "provenance.recursion.metrics.categorical:L2_SQUARED",
+        "log_variance": "provenance.recursion.metrics.gaussian:LOG_VARIANCE",
+        "lost_mass": "provenance.recursion.metrics.categorical:LOST_MASS",
+        "mean_error": "provenance.recursion.metrics.gaussian:MEAN_ERROR",
         "rare_word_coverage": "provenance.recursion.metrics.vocabulary:RARE_WORD_COVERAGE",
+        "reverse_kl": "provenance.recursion.metrics.categorical:REVERSE_KL",
+        "sd_error": "provenance.recursion.metrics.gaussian:SD_ERROR",
+        "squared_mean_error": "provenance.recursion.metrics.gaussian:SQUARED_MEAN_ERROR",
+        "sum_p2": "provenance.recursion.metrics.categorical:SUM_P2",
+        "support": "provenance.recursion.metrics.categorical:SUPPORT",
+        "tail_coverage": "provenance.recursion.metrics.categorical:TAIL_COVERAGE",
         "token_entropy": "provenance.recursion.metrics.entropy:METRIC",
+        "total_variation": "provenance.recursion.metrics.categorical:TOTAL_VARIATION",
+        "variance": "provenance.recursion.metrics.gaussian:VARIANCE",
         "vocabulary": "provenance.recursion.metrics.vocabulary:VOCABULARY",
         "vocabulary_coverage": "provenance.recursion.metrics.vocabulary:VOCABULARY_COVERAGE",
+        "w2_squared": "provenance.recursion.metrics.gaussian:W2_SQUARED",
     },
 )

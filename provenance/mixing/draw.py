@@ -168,7 +168,6 @@ def _quotas(
 ) -> dict[int, int]:
     """How much each `share` line may take: whole units by largest remainder, summing to what is left of the budget."""
     fractions = {line: share.share for line, share in enumerate(policy.shares) if share.share is not None}
-    exact = np.array(list(fractions.values()))
     budget = limit.documents if limit.tokens is None else limit.tokens
     if not fractions:
         return {}
@@ -186,8 +185,14 @@ def _quotas(
             unclaimed &= ~own
             if fraction > 0:
                 left = min(left, int(int(sizes[own].sum()) / fraction + 1e-9))
-    whole = np.floor(exact * left + 1e-9).astype(np.int64)
-    short = left - int(whole.sum())
-    for index in np.argsort(-(exact * left - whole), kind="stable")[:short]:
-        whole[index] += 1
-    return dict(zip(fractions, (int(quota) for quota in whole), strict=True))
+    shares = quotas(list(fractions.values()), np.array([left]))
+    return {line: int(quota[0]) for line, quota in zip(fractions, shares, strict=True)}
+
+
+def quotas(fractions: Sequence[float], total: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Each total cut into whole parts near `fractions` of it, by largest remainder; the parts sum to the total."""
+    exact = np.outer(np.array(fractions), total)
+    whole = np.floor(exact + 1e-9).astype(np.int64)
+    short = total - whole.sum(axis=0)
+    place = np.argsort(np.argsort(whole - exact, axis=0, kind="stable"), axis=0, kind="stable")
+    return list(whole + (place < short))

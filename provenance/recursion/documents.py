@@ -180,8 +180,9 @@ def simulated_scores(
     """p_model of a detector that errs at the given rates: its posterior at even odds, so it is calibrated there."""
     caught, false = detector.true_positive_rate, detector.false_positive_rate
     flagged = rng.random(len(is_model)) < np.where(is_model, caught, false)
-    return np.where(flagged, _share(caught, false), _share(1 - caught, 1 - false))
+    return np.where(flagged, posterior(caught, false), posterior(1 - caught, 1 - false))
 
 
-def _share(model: float, human: float) -> float:
+def posterior(model: float, human: float) -> float:
+    """Probability that a model wrote it, at even odds, when this verdict falls on so much of either kind."""
     return model / (model + human) if model + human else 0.5

@@ -5,7 +5,7 @@ never by the policy: policies of one seed share generation 0 and differ by what 
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from provenance import seeds
 from provenance.errors import ProvenanceError
-from provenance.mixing.policy import MixPolicy
+from provenance.mixing.policy import MixPolicy, load_policy, shipped_policies
 from provenance.plugins import METRICS, Arrays, Metric, Reference
 from provenance.recursion.training_set import Training, Written
 
@@ -78,6 +78,7 @@ def turns(
     Raises the library's errors with the policy and generation they happened in.
     """
     chosen = list(metrics) if metrics is not None else all_metrics()
+    theory = _theory(world, policy)
     reference_model: Any = None
     for finished in done:
         pool.restore(generation=finished.generation, record=finished.record, kept=finished.kept)
@@ -97,7 +98,8 @@ def turns(
                 reference = Reference(
                     generation=generation, real=pool.real, model=reference_model, held_out=pool.held_out
                 )
-                measured, raw = measure(world.observe(model, written.samples, reference), chosen)
+                known = theory(generation, written.n)
+                measured, raw = measure(world.observe(model, written.samples, reference), chosen, known)
         except ProvenanceError as error:
             error.message = f"policy {policy.name!r}, generation {generation}: {error.message}"
             error.args = (error.message,)
@@ -129,8 +131,18 @@ def all_metrics() -> list[Metric]:
     return [METRICS.load(name) for name in METRICS]
 
 
-def measure(observed: Mapping[str, Any], metrics: Sequence[Metric]) -> tuple[list[Measured], dict[str, Any]]:
-    """Every metric whose needs are met, summarised over replicas, and the raw values."""
+def _theory(world: Any, policy: MixPolicy) -> Callable[[int, int], Mapping[str, float]]:
+    """Closed forms of this world under this policy: known for the shipped policies, not for namesakes of them."""
+    shipped = policy.name in shipped_policies() and load_policy(policy.name) == policy
+    if not shipped or not hasattr(world, "expected"):
+        return lambda _generation, _samples: {}
+    return lambda generation, samples: world.expected(policy.name, generation, samples)
+
+
+def measure(
+    observed: Mapping[str, Any], metrics: Sequence[Metric], expected: Mapping[str, float] | None = None
+) -> tuple[list[Measured], dict[str, Any]]:
+    """Every metric whose needs are met, summarised over replicas beside its closed form, and the raw values."""
     found: list[Measured] = []
     raw: dict[str, Any] = {}
     for metric in metrics:
@@ -139,16 +151,17 @@ def measure(observed: Mapping[str, Any], metrics: Sequence[Metric]) -> tuple[lis
         value = metric.measure(*(observed[need] for need in metric.needs))
         raw[metric.name] = value
         groups = value if isinstance(value, Mapping) else {"": value}
-        found += [_summary(metric.name, subgroup, number) for subgroup, number in groups.items()]
+        known = (expected or {}).get(metric.name)
+        found += [_summary(metric.name, subgroup, number, known) for subgroup, number in groups.items()]
     return found, raw
 
 
-def _summary(metric: str, subgroup: str, value: float | NDArray[np.float64]) -> Measured:
+def _summary(metric: str, subgroup: str, value: float | NDArray[np.float64], expected: float | None) -> Measured:
     values = np.atleast_1d(np.asarray(value, dtype=np.float64))
     if not np.isfinite(values).all():
-        return Measured(metric=metric, subgroup=subgroup, value=None)
+        return Measured(metric=metric, subgroup=subgroup, value=None, expected=expected)
     if len(values) == 1:
-        return Measured(metric=metric, subgroup=subgroup, value=float(values[0]))
+        return Measured(metric=metric, subgroup=subgroup, value=float(values[0]), expected=expected)
     low, high = np.quantile(values, [0.05, 0.95])
     return Measured(
         metric=metric,
@@ -157,4 +170,5 @@ def _summary(metric: str, subgroup: str, value: float | NDArray[np.float64]) -> 
         stderr=float(values.std(ddof=1) / np.sqrt(len(values))),
         low=float(low),
         high=float(high),
+        expected=expected,
     )

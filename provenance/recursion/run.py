@@ -16,9 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from provenance.catalog.pool import PoolEvaluator
-from provenance.errors import ConfigError, DataError
+from provenance.errors import ConfigError
 from provenance.mixing.policy import MixPolicy
 from provenance.plugins import METRICS, WORLDS, Arrays, Metric
+from provenance.recursion.cohorts import CohortPool
 from provenance.recursion.config import Experiment
 from provenance.recursion.documents import Detect, DocumentPool, RealTexts
 from provenance.recursion.engine import Finished, Measured, Pool, Turn, all_metrics, turns
@@ -170,6 +171,8 @@ def build_world(plan: Plan) -> Any:
         if plan.real is None:
             raise ConfigError(f"world {plan.experiment.world!r} needs texts", hint="name a corpus under [real]")
         return world(plan.real.texts, plan.experiment.model, plan.experiment.sampling)
+    if plan.real is not None:
+        raise ConfigError(f"world {plan.experiment.world!r} makes its own real data", hint="remove [real] corpus")
     return world(plan.experiment.model, plan.experiment.sampling)
 
 
@@ -179,16 +182,23 @@ def _metrics(experiment: Experiment) -> list[Metric]:
 
 
 def _pool(plan: Plan, run: Run, world: Any, evaluator: PoolEvaluator) -> Pool:
-    detection = plan.experiment.detector
+    experiment = plan.experiment
     if plan.real is None:
-        raise DataError("no real data")
+        return CohortPool(
+            world,
+            experiment.real,
+            seed=run.seed,
+            budget=experiment.budget,
+            evaluator=evaluator,
+            detection=experiment.detector,
+        )
     return DocumentPool(
         world,
         plan.real,
         seed=run.seed,
-        budget=plan.experiment.budget,
+        budget=experiment.budget,
         evaluator=evaluator,
-        detect=plan.detect or (detection.simulated if detection else None),
+        detect=plan.detect or (experiment.detector.simulated if experiment.detector else None),
     )
 
 

@@ -1,0 +1,131 @@
+"""The categorical world: count, sample, repeat: Wright-Fisher drift. Knows no policy, tag or detector.
+
+A cohort is its counts, which is all there is to know of exchangeable discrete samples: sampling is multinomial, part of
+a cohort is multivariate hypergeometric.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from provenance.config import Config, checked
+from provenance.errors import DataError
+from provenance.plugins import Arrays, Part, Reference
+from provenance.recursion.models.tilt import Decoding, tilted
+from provenance.recursion.theory import categorical as theory
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+TAIL_MASS = 0.1
+"""The rarest states that together hold this much of the real probability are the tail."""
+
+
+class CategoricalSettings(Config):
+    """The `[model]` table."""
+
+    replicas: int = Field(default=100, ge=1)
+    states: int = Field(default=2, ge=2)
+    distribution: Literal["uniform", "zipf"] = "uniform"
+    exponent: float = Field(default=1.0, gt=0)
+    """Of the Zipf law p(i) ~ i^-exponent."""
+    probabilities: list[float] | None = Field(default=None, min_length=2)
+    """The real distribution written out, instead of `states` and `distribution`."""
+
+    @model_validator(mode="after")
+    def _proper(self) -> Self:
+        p = self.probabilities
+        if p is not None and (min(p) < 0 or abs(sum(p) - 1) > 1e-9):
+            raise ValueError(f"probabilities must be at least 0 and sum to 1, they sum to {sum(p):.10g}")
+        return self
+
+    def real(self) -> Floats:
+        """The real distribution."""
+        if self.probabilities is not None:
+            return np.array(self.probabilities)
+        weight = np.arange(1, self.states + 1) ** -(self.exponent if self.distribution == "zipf" else 0.0)
+        return np.asarray(weight / weight.sum(), dtype=np.float64)
+
+
+class CategoricalWorld:
+    """Many distributions over the same states at once."""
+
+    name: ClassVar[str] = "categorical"
+    subgroups: ClassVar[tuple[str, ...]] = ("",)
+
+    def __init__(self, settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:
+        self.settings = checked(CategoricalSettings, settings, "[model] of world 'categorical'")
+        self.decoding = checked(Decoding, sampling, "[sampling] of world 'categorical'")
+        self.p = self.settings.real()
+
+    @property
+    def replicas(self) -> int:
+        """Independent copies."""
+        return self.settings.replicas
+
+    def real(self, n: Counts, rng: np.random.Generator) -> Arrays:
+        """Samples of the real distribution."""
+        return {"counts": _multinomial(n, np.broadcast_to(self.p, (len(n), len(self.p))), rng)}
+
+    def size(self, batch: Arrays) -> Counts:
+        """Samples of each replica."""
+        return np.asarray(batch["counts"].sum(axis=1))
+
+    def split(self, batch: Arrays, n: Counts, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
+        """A random part of each replica's samples, and the rest."""
+        counts = batch["counts"]
+        first = np.zeros_like(counts)
+        rest, left = counts.sum(axis=1), n.copy()
+        for state in np.flatnonzero(counts.any(axis=0)):
+            here = counts[:, state]
+            rest = rest - here
+            first[:, state] = rng.hypergeometric(here, rest, left)
+            left = left - first[:, state]
+        return {"counts": first}, {"counts": counts - first}
+
+    def fit(self, parts: Sequence[Part], rng: np.random.Generator) -> Arrays:
+        """Relative frequencies of all parts together, weighted. `rng` is not used."""
+        del rng
+        total = sum(float(part.weight) * part.batch["counts"] for part in parts)
+        size = np.asarray(total).sum(axis=1, keepdims=True)
+        if not (size > 0).all():
+            raise DataError("a replica has no samples to fit")
+        return {"p": np.asarray(total / size, dtype=np.float64)}
+
+    def sample(self, model: Arrays, n: Counts, rng: np.random.Generator) -> dict[str, Arrays]:
+        """Samples of each replica's model, through the decoder."""
+        plain = self.decoding == Decoding()
+        return {"": {"counts": _multinomial(n, model["p"] if plain else tilted(model["p"], self.decoding), rng)}}
+
+    def observe(self, model: Arrays, samples: Sequence[tuple[str, Arrays]], reference: Reference) -> dict[str, Any]:
+        """Fitted and real probabilities, and how often they have been fitted."""
+        del samples
+        return {"p": model["p"], "real_p": self.p, "fits": reference.generation + 1, "tail": self._tail()}
+
+    def _tail(self) -> NDArray[np.bool_]:
+        order = np.argsort(self.p, kind="stable")
+        tail = np.zeros(len(self.p), dtype=np.bool_)
+        tail[order] = np.cumsum(self.p[order]) <= TAIL_MASS
+        return tail
+
+    def expected(self, policy: str, generation: int, samples: int) -> dict[str, float]:
+        """Closed forms of metrics under a shipped policy, where they are known."""
+        return theory.expected(policy, generation, samples, self.p) if self.decoding == Decoding() else {}
+
+    def weights(self, model: Arrays) -> Arrays:
+        """The model is arrays."""
+        return model
+
+    def restore(self, weights: Arrays) -> Arrays:
+        """The model is arrays."""
+        return weights
+
+
+def _multinomial(n: Counts, p: Floats, rng: np.random.Generator) -> Counts:
+    if p.shape[1] == 2:
+        first = rng.binomial(n, p[:, 0])
+        return np.stack([first, n - first], axis=1)
+    return rng.multinomial(n, p)

@@ -1,0 +1,158 @@
+"""The 1-D Gaussian world: fit mean and standard deviation, sample, repeat. Knows no policy, tag or detector.
+
+A cohort is its sufficient statistics, count, mean and scatter, drawn from their exact laws (normal and chi-square), so
+a replica costs two random numbers per generation whatever its sample size. Where single samples are needed (part of a
+cohort is drawn) they are made from the statistics, exactly: given mean and scatter, a Gaussian sample is the
+standardised residuals of any other (Basu).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from provenance.config import Config, checked
+from provenance.errors import DataError
+from provenance.plugins import Arrays, Part, Reference
+from provenance.recursion.models.subsets import chosen
+from provenance.recursion.theory import gaussian as theory
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+
+class GaussianSettings(Config):
+    """The `[model]` table."""
+
+    replicas: int = Field(default=1000, ge=1)
+    mean: float = 0.0
+    sd: float = Field(default=1.0, gt=0)
+    """The real distribution."""
+    estimator: Literal["mle", "unbiased"] = "mle"
+    """Variance with divisor n, as `np.std` has it and the published notebooks use it, or n - 1."""
+
+
+class GaussianSampling(Config):
+    """The `[sampling]` table."""
+
+    temperature: float = Field(default=1.0, gt=0)
+    """Samples have this multiple of the model's variance; below 1 is the quality bias of Alemohammad et al. (2023)."""
+
+
+class GaussianWorld:
+    """Many 1-D Gaussians at once."""
+
+    name: ClassVar[str] = "gaussian"
+    subgroups: ClassVar[tuple[str, ...]] = ("",)
+
+    def __init__(self, settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:
+        self.settings = checked(GaussianSettings, settings, "[model] of world 'gaussian'")
+        self.sampling = checked(GaussianSampling, sampling, "[sampling] of world 'gaussian'")
+
+    @property
+    def replicas(self) -> int:
+        """Independent copies."""
+        return self.settings.replicas
+
+    def real(self, n: Counts, rng: np.random.Generator) -> Arrays:
+        """Samples of the real distribution."""
+        return _draw(np.full(len(n), self.settings.mean), np.full(len(n), self.settings.sd), n, rng)
+
+    def size(self, batch: Arrays) -> Counts:
+        """Samples of each replica."""
+        return batch["n"]
+
+    def split(self, batch: Arrays, n: Counts, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
+        """A random part of each replica's samples, and the rest, as statistics."""
+        x, there = _samples(batch)
+        first = chosen(there, n, rng)
+        return _statistics(x, first), _statistics(x, there & ~first)
+
+    def fit(self, parts: Sequence[Part], rng: np.random.Generator) -> Arrays:
+        """Weighted mean and variance of all parts together. `rng` is not used."""
+        del rng
+        weights = [float(part.weight) for part in parts]
+        n = sum((part.batch["n"] for part in parts), np.zeros(self.replicas, dtype=np.int64))
+        if (n < 2).any():
+            raise DataError(f"a Gaussian needs 2 samples to have a variance; a replica has {int(n.min())}")
+        total = _sum(w * part.batch["n"] for w, part in zip(weights, parts, strict=True))
+        mean = _sum(w * part.batch["n"] * part.batch["mean"] for w, part in zip(weights, parts, strict=True)) / total
+        # Around the common mean, part by part: sums of squares minus n mean^2 would cancel once the variance is small.
+        scatter = _sum(
+            w * (part.batch["scatter"] + part.batch["n"] * (part.batch["mean"] - mean) ** 2)
+            for w, part in zip(weights, parts, strict=True)
+        )
+        divisor = total
+        if self.settings.estimator == "unbiased":
+            divisor = total - _sum(w * w * part.batch["n"] for w, part in zip(weights, parts, strict=True)) / total
+        return {"mean": mean, "sd": np.sqrt(scatter / divisor)}
+
+    def sample(self, model: Arrays, n: Counts, rng: np.random.Generator) -> dict[str, Arrays]:
+        """Samples of each replica's model."""
+        return {"": _draw(model["mean"], model["sd"] * np.sqrt(self.sampling.temperature), n, rng)}
+
+    def observe(self, model: Arrays, samples: Sequence[tuple[str, Arrays]], reference: Reference) -> dict[str, Any]:
+        """Mean and standard deviation, real ones beside."""
+        del samples, reference
+        return {
+            "mean": model["mean"],
+            "sd": model["sd"],
+            "real_mean": self.settings.mean,
+            "real_sd": self.settings.sd,
+        }
+
+    def expected(self, policy: str, generation: int, samples: int) -> dict[str, float]:
+        """Closed forms of metrics under a shipped policy, where they are known."""
+        if self.sampling.temperature != 1.0:
+            return {}
+        standard = theory.expected(policy, generation, samples, unbiased=self.settings.estimator == "unbiased")
+        return {metric: value * self.settings.sd**2 for metric, value in standard.items()}
+
+    def weights(self, model: Arrays) -> Arrays:
+        """The model is arrays."""
+        return model
+
+    def restore(self, weights: Arrays) -> Arrays:
+        """The model is arrays."""
+        return weights
+
+
+def _sum(terms: Any) -> Floats:
+    total: Floats = sum(terms)
+    return total
+
+
+def _draw(mean: Floats, sd: Floats, n: Counts, rng: np.random.Generator) -> Arrays:
+    """Statistics of `n[r]` samples of N(mean[r], sd[r]^2); zeros where there are none."""
+    some = np.maximum(n, 1)
+    return {
+        "n": n,
+        "mean": np.where(n > 0, mean + sd / np.sqrt(some) * rng.standard_normal(len(n)), 0.0),
+        # chi-square with n - 1 degrees of freedom is twice a gamma of half of them; shape 0 gives 0
+        "scatter": sd**2 * 2.0 * rng.standard_gamma((some - 1) / 2.0) * (n > 0),
+        "key": rng.integers(0, 2**63, size=2, dtype=np.int64),
+    }
+
+
+def _samples(batch: Arrays) -> tuple[Floats, NDArray[np.bool_]]:
+    """Single samples with the batch's statistics, shape (replicas, most), and which of them are there."""
+    if "x" in batch:
+        return batch["x"], batch["there"]
+    n = batch["n"]
+    rng = np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence([int(k) for k in batch["key"]])))
+    there = np.arange(int(n.max(initial=0))) < n[:, None]
+    z = np.where(there, rng.standard_normal(there.shape), 0.0)
+    z = np.where(there, z - (z.sum(axis=1) / np.maximum(n, 1))[:, None], 0.0)
+    length = np.sqrt((z * z).sum(axis=1))
+    scale = np.sqrt(batch["scatter"]) / np.where(length > 0, length, 1.0)
+    return batch["mean"][:, None] + z * scale[:, None], there
+
+
+def _statistics(x: Floats, there: NDArray[np.bool_]) -> Arrays:
+    """Statistics of the samples that are there, which stay with them."""
+    n = there.sum(axis=1)
+    mean = np.where(there, x, 0.0).sum(axis=1) / np.maximum(n, 1)
+    scatter = (np.where(there, x - mean[:, None], 0.0) ** 2).sum(axis=1)
+    return {"n": n, "mean": mean, "scatter": scatter, "x": x, "there": there}

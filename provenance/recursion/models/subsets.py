@@ -1,0 +1,17 @@
+"""Random subsets, many replicas at once. Knows booleans alone."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def chosen(there: NDArray[np.bool_], n: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """`n[r]` of the true entries of row r, each subset equally likely."""
+    keys = np.where(there, rng.random(there.shape), 2.0)
+    if there.shape[1] == 0 or not n.any():
+        return np.zeros_like(there)
+    if (n == n[0]).all():
+        # One order statistic for all rows: a partition is cheaper than a sort.
+        last = np.partition(keys, int(n[0]) - 1, axis=1)[:, int(n[0]) - 1]
+        return (keys <= last[:, None]) & there
+    ranks = np.argsort(np.argsort(keys, axis=1), axis=1)
+    return (ranks < n[:, None]) & there
