@@ -1,0 +1,302 @@
+"""The training loop of every neural model: batches from named streams, safetensors checkpoints, exact resume.
+
+It knows a module and a loss over item numbers; nothing of worlds, texts, images, pools or policies. A batch depends on
+(seed, epoch) alone and the noise of a step on (seed, step) alone, so a resumed run needs no random state: on a CPU it
+ends with the same bytes. Under `torchrun` every rank takes its part of each batch and gradients are summed.
+"""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from provenance.config import Config
+from provenance.errors import DataError, ProvenanceError
+from provenance.seeds import integer, stream
+
+logger = logging.getLogger(__name__)
+
+CHECK_EVERY_STEPS = 50
+"""How often the loss is read back to look for NaN: each read waits for the device."""
+
+
+class TrainingSettings(Config):
+    """What one training run does. Where it runs and where it saves are arguments of `train`."""
+
+    epochs: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    micro_batch_size: int = Field(default=0, ge=0)
+    """Items per forward pass, gradients summed over them; 0 means the whole batch."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    final_learning_rate: float = Field(default=0.0, ge=0)
+    """Where `cosine` (per epoch) and `linear` (per step) end."""
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    """`adam` couples weight decay into the gradient; `adamw` does not."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    gradient_clip: float = Field(default=0.0, ge=0)
+    """Largest gradient norm; 0 leaves gradients alone."""
+    loss_over_batch: Literal["mean", "sum"] = "mean"
+    """Adam hardly sees the difference, its weight decay and epsilon do."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    """torch.compile the loss; costs a minute once and pays on a GPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come; what a checkpoint remembers beside the weights."""
+
+    step: int = 0
+    epoch_losses: tuple[float, ...] = ()
+    """Mean loss per item of each finished epoch."""
+    running_loss: float = 0.0
+    """Sum of item losses in the epoch under way."""
+    best_epoch: int = -1
+    best_validation: float = math.inf
+
+
+def learning_rate_at(settings: TrainingSettings, step: int, steps_per_epoch: int) -> float:
+    """The learning rate of one step."""
+    high, low = settings.learning_rate, settings.final_learning_rate
+    if settings.schedule == "cosine":
+        return low + (high - low) * (1 + math.cos(math.pi * (step // steps_per_epoch) / settings.epochs)) / 2
+    if settings.schedule == "linear":
+        return low + (high - low) * (1 - step / (steps_per_epoch * settings.epochs))
+    return high
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Torch's own random numbers, seeded within the block and put back after it."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def train(
+    module: nn.Module,
+    item_losses: Callable[[Tensor], Tensor],
+    n_items: int,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    what: str,
+    checkpoint: Path | None = None,
+    checkpoint_every_s: float = 120.0,
+    validate: Callable[[], float] | None = None,
+) -> Progress:
+    """Train `module` in place on items 0 … n_items − 1.
+
+    `item_losses` takes item numbers (int64 on the module's device) and returns one loss per item. `what` names the run
+    in errors and logs ("generation 3 of run …"). With `validate` (lower is better) the module ends with the weights
+    of its best epoch. With `checkpoint` a killed run goes on where it was; the file goes when the training is done.
+
+    Raises DataError on no items, ProvenanceError when the loss is no longer a number.
+    """
+    if n_items < 1:
+        raise DataError(f"{what}: there is nothing to train on", hint="the pool is empty after mixing and packing")
+    device = next(module.parameters()).device
+    steps_per_epoch = -(-n_items // settings.batch_size)
+    state = _State(module, _optimizer(module, settings), settings, n_items, seed, what)
+    if checkpoint is not None and checkpoint.exists():
+        state.load(checkpoint)
+    losses = torch.compile(item_losses) if settings.compile else item_losses
+    running = torch.tensor(state.progress.running_loss, dtype=torch.float64, device=device)
+    saved_at = time.monotonic()
+    module.train()
+    with seeded(device, 0):
+        for step in range(state.progress.step, steps_per_epoch * settings.epochs):
+            epoch, batch_no = divmod(step, steps_per_epoch)
+            if batch_no == 0 or step == state.progress.step:
+                order = torch.from_numpy(stream(seed, "order", epoch).permutation(n_items)).to(device)
+            batch = order[batch_no * settings.batch_size : (batch_no + 1) * settings.batch_size]
+            for group in state.optimizer.param_groups:
+                group["lr"] = learning_rate_at(settings, step, steps_per_epoch)
+            running += _step(state, batch, losses, integer(seed, "noise", step))
+            epoch_ends = batch_no + 1 == steps_per_epoch
+            save = checkpoint is not None and time.monotonic() - saved_at >= checkpoint_every_s
+            state.progress = replace(state.progress, step=step + 1)
+            if not (epoch_ends or save or step % CHECK_EVERY_STEPS == 0):
+                continue
+            state.check(float(running), steps_per_epoch)
+            if epoch_ends:
+                state.end_epoch(epoch, validate)
+                running.zero_()
+            if save and checkpoint is not None and _rank() == 0:
+                state.save(checkpoint)
+                saved_at = time.monotonic()
+    state.finish()
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    module.eval()
+    return state.progress
+
+
+def _step(state: "_State", batch: Tensor, losses: Callable[[Tensor], Tensor], noise_seed: int) -> Tensor:
+    """One optimiser step; returns the sum of the batch's item losses, not yet read back from the device."""
+    settings = state.settings
+    scale = 1.0 if settings.loss_over_batch == "sum" else 1.0 / len(batch)
+    mine = batch[_rank() :: _world_size()]
+    total = torch.zeros((), dtype=torch.float64, device=batch.device)
+    state.optimizer.zero_grad(set_to_none=True)
+    torch.manual_seed(noise_seed + _rank())
+    for part in torch.split(mine, settings.micro_batch_size or settings.batch_size):
+        with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
+            loss = losses(part).float().sum()
+        (loss * scale).backward()  # type: ignore[no-untyped-call]
+        total += loss.detach()
+    if _world_size() > 1:
+        for parameter in state.module.parameters():
+            # A rank whose part of a small batch is empty has no gradient, and must still take part.
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            torch.distributed.all_reduce(parameter.grad)
+        torch.distributed.all_reduce(total)
+    if settings.gradient_clip:
+        nn.utils.clip_grad_norm_(state.module.parameters(), settings.gradient_clip)
+    state.optimizer.step()
+    return total
+
+
+def _optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+
+
+def _rank() -> int:
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+
+def _world_size() -> int:
+    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+
+def tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and saved buffers, each storage once: tied weights appear under their first name."""
+    kept = set(module.state_dict())
+    tensors = {name: p.data for name, p in module.named_parameters()}
+    return tensors | {name: b for name, b in module.named_buffers() if name in kept}
+
+
+def assign(module: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Copy what `tensors` gave of an equal module into this one."""
+    for name, tensor in tensors(module).items():
+        tensor.copy_(values[name])
+
+
+def write_safetensors(path: Path, arrays: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write all or nothing: a temporary name, fsync, rename. Raises ProvenanceError when the disk refuses."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        save_file({name: t.detach().contiguous().cpu() for name, t in arrays.items()}, temporary, metadata)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise ProvenanceError(
+            f"cannot write {path.name}: {error}", hint="free some disk space; the last complete state is kept"
+        ) from error
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read what `write_safetensors` wrote. Raises DataError on a missing or damaged file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"cannot read {path.name}: {error}", hint="remove the file to start again") from error
+
+
+class _State:
+    """Everything a run is made of, and how it is put away and taken up again."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        settings: TrainingSettings,
+        n_items: int,
+        seed: int,
+        what: str,
+    ) -> None:
+        self.module, self.optimizer, self.settings = module, optimizer, settings
+        self.progress = Progress()
+        self._best: dict[str, Tensor] = {}
+        self._n_items, self._what = n_items, what
+        self._fingerprint = json.dumps([settings.model_dump(), n_items, seed], sort_keys=True)
+
+    def check(self, running_loss: float, steps_per_epoch: int) -> None:
+        """Take note of the loss. Raises ProvenanceError when it is not a number any more."""
+        self.progress = replace(self.progress, running_loss=running_loss)
+        if not math.isfinite(running_loss):
+            epoch = 1 + (self.progress.step - 1) // steps_per_epoch
+            raise ProvenanceError(
+                f"{self._what}: the loss is {running_loss} at step {self.progress.step} (epoch {epoch})",
+                hint="lower learning_rate or set gradient_clip; finished generations are kept",
+            )
+
+    def end_epoch(self, epoch: int, validate: Callable[[], float] | None) -> None:
+        """Close an epoch's books, and keep the weights if they are the best so far."""
+        loss = self.progress.running_loss / self._n_items
+        losses = (*self.progress.epoch_losses, loss)
+        self.progress = replace(self.progress, epoch_losses=losses, running_loss=0.0)
+        logger.info("%s: epoch %d of %d, loss %.4f", self._what, epoch + 1, self.settings.epochs, loss)
+        if validate is None:
+            return
+        self.module.eval()
+        value = validate()
+        self.module.train()
+        if value < self.progress.best_validation:
+            self.progress = replace(self.progress, best_epoch=epoch, best_validation=value)
+            self._best = {name: tensor.detach().clone() for name, tensor in tensors(self.module).items()}
+
+    def finish(self) -> None:
+        """Put the best epoch's weights in place, where there was a validation."""
+        if self._best:
+            assign(self.module, self._best)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint in place of the last one."""
+        stored = {f"model.{name}": t for name, t in tensors(self.module).items()}
+        stored |= {f"best.{name}": t for name, t in self._best.items()}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            stored |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in values.items()}
+        meta = {"progress": json.dumps(asdict(self.progress)), "fingerprint": self._fingerprint}
+        write_safetensors(path, stored, meta)
+
+    def load(self, path: Path) -> None:
+        """Take up where `save` left off. Raises DataError when the file is damaged or another run's."""
+        stored, meta = read_safetensors(path)
+        if meta.get("fingerprint") != self._fingerprint:
+            raise DataError(f"{path.name} belongs to another training run", hint="remove it to start again")
+        device = next(self.module.parameters()).device
+        groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+        for name, tensor in stored.items():
+            kind, _, rest = name.partition(".")
+            groups[kind][rest] = tensor if kind == "optimizer" else tensor.to(device)
+        assign(self.module, groups["model"])
+        self._best = groups["best"]
+        values: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in groups["optimizer"].items():
+            index, _, key = name.partition(".")
+            values.setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": values})
+        raw = json.loads(meta["progress"])
+        self.progress = Progress(**raw | {"epoch_losses": tuple(raw["epoch_losses"])})
+        logger.info("%s: resumed at step %d", self._what, self.progress.step)
