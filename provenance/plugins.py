@@ -66,6 +66,19 @@ class TrainableDetector(Detector, Protocol):
         """Read what `save` wrote. Raises DataError when files are missing or of another version."""
 
 
+@runtime_checkable
+class MetadataDetector(Protocol):
+    """Reads what the source says of a document instead of its text."""
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]]
+    """Document columns that `score_records` needs."""
+
+    def score_records(self, records: Mapping[str, Sequence[Any]]) -> NDArray[np.float64]:
+        """float64[n] from parallel columns; NaN where the record says nothing."""
+
+
 Arrays = dict[str, NDArray[Any]]
 """Named arrays: what models and batches of samples are stored as (npz, never pickles)."""
 
@@ -187,7 +200,18 @@ class Metric:
 DETECTORS = Registry(
     "detector",
     {
+        "boilerplate": "provenance.detectors.boilerplate:Boilerplate",
+        "compression": "provenance.detectors.compression:Compression",
+        "date": "provenance.detectors.metadata:Date",
+        "declared": "provenance.detectors.metadata:Declared",
+        "human_registry": "provenance.detectors.registry:HumanRegistry",
+        "likelihood": "provenance.detectors.likelihood:Likelihood",
+        "ngram": "provenance.detectors.ngram:Ngram",
+        "registry": "provenance.detectors.registry:OutputRegistry",
+        "stack": "provenance.detectors.stack:Stack",
         "stylometry": "provenance.detectors.stylometry:Stylometry",
+        "transformer": "provenance.detectors.transformer:Transformer",
+        "watermark": "provenance.detectors.watermark:Watermark",
     },
 )
 

@@ -1,0 +1,143 @@
+"""The `transformer` detector: a pretrained encoder fine-tuned on labelled texts, or its frozen features and a new head.
+
+With `epochs = 0` nothing of the encoder changes: mean-pooled features and the linear learner of the other detectors.
+With `epochs > 0` all of it is trained, which wants a GPU and thousands of texts. A folder holds the head and, if tuned,
+the encoder as safetensors.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from provenance.detectors.fisher import check_two_classes, fit_fisher
+from provenance.detectors.lm import load_encoder, load_tokenizer
+from provenance.detectors.normalise import normalise
+from provenance.detectors.scope import abstentions
+from provenance.detectors.tokens import tokenise
+from provenance.detectors.weights import load_weights, save_weights, weights_digest
+from provenance.errors import ConfigError
+from provenance.seeds import integer, stream
+
+_MAX_TOKENS = 320
+_BATCH_TEXTS = 16
+_RIDGE = 1.0
+_LEARNING_RATE = 2e-5
+
+
+class Transformer:
+    """Any encoder or decoder that transformers' AutoModel loads."""
+
+    name: ClassVar[str] = "transformer"
+    algorithm: ClassVar[int] = 1
+
+    def __init__(
+        self, *, model: str, epochs: int | str = 0, device: str = "cpu", seed: int | str = 0,
+        arrays: dict[str, NDArray[Any]] | None = None,
+    ) -> None:  # fmt: skip
+        if not model:
+            raise ConfigError("transformer needs a model", hint="-o model=FOLDER_OR_HUB_NAME")
+        self._model_name, self._device = model, device
+        self._epochs, self._seed = int(epochs), int(seed)
+        self._tokenizer = load_tokenizer(model)
+        if self._tokenizer.pad_token is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+        self._encoder = load_encoder(model, device).eval()
+        self._arrays = arrays
+
+    @property
+    def version(self) -> str:
+        """Algorithm number and, once trained, the hash of the head (which is trained against the encoder)."""
+        return f"{self.algorithm}+{weights_digest(self._arrays)[:12]}" if self._arrays else f"{self.algorithm}"
+
+    def fit(self, texts: Sequence[str], is_model: NDArray[np.bool_], groups: Sequence[str] | None = None) -> Self:
+        """Learn from raw texts. Raises DataError on one class only."""
+        check_two_classes(is_model)
+        clean = [normalise(text) for text in texts]
+        if self._epochs > 0:
+            self._tune(clean, is_model)
+        pooled = self._pooled(clean)
+        centre, scale = pooled.mean(axis=0), pooled.std(axis=0)
+        scale[scale == 0] = 1.0
+        scaled = (pooled - centre) / scale
+        weights = fit_fisher(scaled, is_model, groups=groups, ridge=_RIDGE)
+        spread = float(np.std((scaled @ weights)[~is_model])) or 1.0
+        arrays = {"centre": centre, "scale": scale, "weights": weights / spread}
+        self._arrays = {key: value.astype(np.float32) for key, value in arrays.items()}
+        return self
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """A score in standard deviations of human training texts; NaN where a text is out of scope."""
+        if self._arrays is None:
+            raise RuntimeError("transformer is not trained: call fit or load")
+        clean = [normalise(text) for text in texts]
+        out = np.full(len(texts), np.nan)
+        rows = np.flatnonzero(abstentions(tokenise(clean)) == 0).tolist()
+        if rows:
+            pooled = self._pooled([clean[i] for i in rows])
+            out[rows] = ((pooled - self._arrays["centre"]) / self._arrays["scale"]) @ self._arrays["weights"]
+        return out
+
+    def _pooled(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32[texts, width]: the mean of the last hidden states."""
+        import torch
+
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        out: list[Any] = [None] * len(texts)
+        with torch.inference_mode():
+            for rows in _chunks(order):
+                pooled = self._forward([texts[i] for i in rows]).float().cpu().numpy()
+                for i, row in zip(rows, pooled, strict=True):
+                    out[i] = row
+        return np.asarray(np.stack(out), dtype=np.float32)
+
+    def _forward(self, texts: list[str]) -> Any:
+        batch = self._tokenizer(texts, truncation=True, max_length=_MAX_TOKENS, padding=True, return_tensors="pt")
+        mask = batch["attention_mask"].to(self._device)
+        hidden = self._encoder(input_ids=batch["input_ids"].to(self._device), attention_mask=mask).last_hidden_state
+        return (hidden * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp_min(1)
+
+    def _tune(self, texts: Sequence[str], is_model: NDArray[np.bool_]) -> None:
+        """Train encoder and a throw-away logistic head end to end; the head that is kept is fitted afterwards."""
+        import torch
+
+        torch.manual_seed(integer(self._seed, "transformer", "head"))
+        head = torch.nn.Linear(self._encoder.config.get_text_config().hidden_size, 1).to(self._device)
+        parameters = [*self._encoder.parameters(), *head.parameters()]
+        optimiser = torch.optim.AdamW(parameters, lr=_LEARNING_RATE)
+        labels = torch.tensor(is_model, dtype=torch.float32, device=self._device)
+        self._encoder.train()
+        for epoch in range(self._epochs):
+            order = stream(self._seed, "transformer", "order", epoch).permutation(len(texts)).tolist()
+            for rows in _chunks(order):
+                logits = head(self._forward([texts[i] for i in rows]))[:, 0]
+                loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels[rows])
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                optimiser.step()
+        self._encoder.eval()
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder if it was tuned, then head and card."""
+        if self._arrays is None:
+            raise RuntimeError("transformer is not trained: call fit or load")
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._epochs > 0:
+            self._encoder.save_pretrained(folder / "encoder")
+            self._tokenizer.save_pretrained(folder / "encoder")
+        card = {"model": self._model_name, "tuned": self._epochs > 0}
+        save_weights(folder, self.name, self.algorithm, self._arrays, card)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote. Raises DataError, also when the encoder is gone."""
+        arrays, card = load_weights(folder, cls.name, cls.algorithm)
+        return cls(model=str(folder / "encoder") if card["tuned"] else card["model"], arrays=arrays)
+
+
+def _chunks(order: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(order), _BATCH_TEXTS):
+        yield order[start : start + _BATCH_TEXTS]
