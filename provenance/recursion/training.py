@@ -260,7 +260,8 @@ class _State:
         if validate is None:
             return
         self.module.eval()
-        value = validate()
+        with torch.no_grad():
+            value = validate()
         self.module.train()
         if value < self.progress.best_validation:
             self.progress = replace(self.progress, best_epoch=epoch, best_validation=value)
