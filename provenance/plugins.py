@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import NotFoundError
+from provenance.types import EvidenceKind
 
 
 class Registry:
@@ -42,6 +43,10 @@ class Detector(Protocol):
 
     name: ClassVar[str]
     """[a-z0-9_]+; never changes meaning, a new meaning is `name_v2`."""
+    kind: ClassVar[EvidenceKind]
+    """What sort of evidence its scores are."""
+    score_is: ClassVar[str]
+    """`raw` (needs a calibration), `log_lr` (nats already), or `minus_log10_p` (a p-value against unrelated text)."""
 
     @property
     def version(self) -> str:
@@ -71,6 +76,7 @@ class MetadataDetector(Protocol):
     """Reads what the source says of a document instead of its text."""
 
     name: ClassVar[str]
+    kind: ClassVar[EvidenceKind]
     version: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
     """Document columns that `score_records` needs."""
@@ -220,7 +226,12 @@ WORLDS = Registry(
     {
         "categorical": "provenance.recursion.models.categorical:CategoricalWorld",
         "gaussian": "provenance.recursion.models.gaussian:GaussianWorld",
+        "gaussian_nd": "provenance.recursion.models.gaussian_nd:GaussianNDWorld",
+        "gmm": "provenance.recursion.models.gmm:GMMWorld",
+        "kde": "provenance.recursion.models.kde:KDEWorld",
         "ngram": "provenance.recursion.models.ngram:NgramWorld",
+        "regression": "provenance.recursion.models.regression:RegressionWorld",
+        "verifier": "provenance.recursion.models.verifier:VerifierWorld",
     },
 )
 
@@ -228,13 +239,18 @@ METRICS = Registry(
     "metric",
     {
         "absorbed": "provenance.recursion.metrics.categorical:ABSORBED",
+        "accuracy": "provenance.recursion.metrics.accuracy:METRIC",
         "bits_per_byte": "provenance.recursion.metrics.bits_per_byte:METRIC",
+        "coefficient_error": "provenance.recursion.metrics.regression:METRIC",
+        "component_sd": "provenance.recursion.metrics.mixture:COMPONENT_SD",
         "distinct_1": "provenance.recursion.metrics.distinct:DISTINCT_1",
         "distinct_2": "provenance.recursion.metrics.distinct:DISTINCT_2",
         "distinct_3": "provenance.recursion.metrics.distinct:DISTINCT_3",
         "effective_m": "provenance.recursion.metrics.categorical:EFFECTIVE_M",
         "kl_divergence": "provenance.recursion.metrics.gaussian:KL_DIVERGENCE",
+        "l2_distance": "provenance.recursion.metrics.mixture:L2_DISTANCE",
         "l2_squared": "provenance.recursion.metrics.categorical:L2_SQUARED",
+        "log_det": "provenance.recursion.metrics.gaussian:LOG_DET",
         "log_variance": "provenance.recursion.metrics.gaussian:LOG_VARIANCE",
         "lost_mass": "provenance.recursion.metrics.categorical:LOST_MASS",
         "mean_error": "provenance.recursion.metrics.gaussian:MEAN_ERROR",

@@ -101,6 +101,7 @@ class GaussianWorld:
             "sd": model["sd"],
             "real_mean": self.settings.mean,
             "real_sd": self.settings.sd,
+            "one_dimensional": (model["mean"], model["sd"], self.settings.mean, self.settings.sd),
         }
 
     def expected(self, policy: str, generation: int, samples: int) -> dict[str, float]:

@@ -15,3 +15,15 @@ def chosen(there: NDArray[np.bool_], n: NDArray[np.int64], rng: np.random.Genera
         return (keys <= last[:, None]) & there
     ranks = np.argsort(np.argsort(keys, axis=1), axis=1)
     return (ranks < n[:, None]) & there
+
+
+def compacted(there: NDArray[np.bool_], *arrays: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """The marked entries of each row of `arrays` moved to its front, and the rows cut to the longest."""
+    most = int(there.sum(axis=1).max(initial=0))
+    front = np.argsort(~there, axis=1, kind="stable")[:, :most]
+    return [np.take_along_axis(array, front.reshape(*front.shape, *[1] * (array.ndim - 2)), axis=1) for array in arrays]
+
+
+def present(n: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
+    """Which of `most` places the first `n[r]` samples of replica r fill."""
+    return np.arange(most) < n[:, None]

@@ -39,4 +39,4 @@ def tilted(p: Floats, decoding: Decoding) -> Floats:
         mask = np.zeros_like(keep)
         np.put_along_axis(mask, order, keep, axis=-1)
         q = np.where(mask, q, 0.0)
-    return q / q.sum(axis=-1, keepdims=True)
+    return np.asarray(q / q.sum(axis=-1, keepdims=True), dtype=np.float64)

@@ -60,7 +60,7 @@ def extinction(generations: int) -> float:
 
 def survival(copies: float, generations: int) -> float:
     """T10: probability that a state with `copies` copies is alive after so many resamplings."""
-    return 1.0 - extinction(generations) ** copies
+    return float(1.0 - extinction(generations) ** copies)
 
 
 def survival_bound(copies: float, generations: int) -> float:
