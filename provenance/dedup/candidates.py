@@ -1,7 +1,7 @@
 """Which pairs of documents are worth an exact comparison: those that share a band. Knows segments, never texts.
 
 Copies with the same shingles are one class per segment, so a hundred thousand identical texts are one row here. A
-bucket with more than `CENTRES` classes becomes that many stars instead of all its pairs.
+crowded bucket becomes stars, so the number of pairs grows with the number of documents, not with its square.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from provenance.dedup.bands import Segment
 from provenance.dedup.jit import helper, kernel
 
+CROWDED = 400
+"""Up to this many classes in a bucket every pair is a candidate."""
 CENTRES = 64
-"""In a bucket every class is paired with the first 64; up to 64 classes that is every pair."""
+"""In a larger bucket each class is paired with the first 64 of them."""
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -104,10 +106,12 @@ def unpack(pairs: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int
 def _pairs_of_runs(
     keys: NDArray[np.uint64], members: NDArray[np.uint64], rows: Rows, wanted: NDArray[np.bool_]
 ) -> NDArray[np.uint64]:
-    counted = _emit(keys, members, rows.segment_of, wanted, np.empty(0, dtype=np.uint64))
-    out = np.empty(counted, dtype=np.uint64)
-    _emit(keys, members, rows.segment_of, wanted, out)
-    return out
+    out = np.empty(len(keys), dtype=np.uint64)
+    n = _emit(keys, members, rows.segment_of, wanted, out)
+    if n > len(out):
+        out = np.empty(n, dtype=np.uint64)
+        _emit(keys, members, rows.segment_of, wanted, out)
+    return out[:n]
 
 
 @helper
@@ -120,16 +124,17 @@ def _run_end(keys: Array, begin: Int) -> Int:
 
 @kernel
 def _emit(keys: Array, members: Array, segment_of: Array, wanted: Array, out: Array) -> Int:
-    """Write the pairs of every run of equal keys, or only count them where `out` is empty."""
+    """Write the pairs of every run of equal keys, as many as `out` holds; returns how many there are."""
     n = 0
     begin = 0
     while begin < keys.shape[0]:
         end = _run_end(keys, begin)
-        for i in range(begin, min(end, begin + CENTRES)):
+        centres = end - begin if end - begin <= CROWDED else CENTRES
+        for i in range(begin, begin + centres):
             for j in range(i + 1, end):
                 low, high = min(members[i], members[j]), max(members[i], members[j])
                 if wanted[segment_of[low], segment_of[high]]:
-                    if out.shape[0]:
+                    if n < out.shape[0]:
                         out[n] = (low << _HALF) | high
                     n += 1
         begin = end

@@ -7,7 +7,8 @@ a chance of about 1 in 10^13 per pair of documents.
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,42 +23,62 @@ Array = Any
 u64: Any = np.uint64
 
 
-def exact_jaccard(
-    pairs: NDArray[np.uint64], files: Sequence[TextFile], num_rows: int, *, ngram: int, scratch: Path | None = None
-) -> NDArray[np.float64]:
-    """The similarity of each packed pair of rows; `pairs` is sorted.
+class ShingleSets:
+    """The shingle sets of the rows that some pair has asked for. Use as a context manager.
 
-    Texts are streamed, only their row groups that a pair needs; the shingle sets go to a file in `scratch`, so that
-    memory does not grow with the texts.
+    Texts are streamed, only the row groups that a pair needs; the sets go to a file in `scratch`, so that memory does
+    not grow with the texts, and a row asked for again is not read again.
     """
-    low, high = unpack(pairs)
-    wanted = np.zeros(num_rows, dtype=np.bool_)
-    wanted[low] = wanted[high] = True
-    position = np.full(num_rows, -1, dtype=np.int64)
-    counts: list[NDArray[np.int64]] = []
-    found = 0
-    out = np.zeros(len(pairs), dtype=np.float64)
-    with tempfile.TemporaryFile(dir=scratch) as spool:
-        for rows, texts in read_batches(files, wanted):
+
+    def __init__(self, files: Sequence[TextFile], num_rows: int, *, ngram: int, scratch: Path | None = None) -> None:
+        self._files = files
+        self._ngram = ngram
+        self._spool = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 - closed by __exit__
+        self._place = np.full(num_rows, -1, dtype=np.int64)
+        self._starts = np.zeros(1, dtype=np.int64)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._spool.close()
+
+    def compare(self, pairs: NDArray[np.uint64]) -> NDArray[np.float64]:
+        """The exact similarity of packed pairs of rows, given in ascending order; 0 where a text is gone."""
+        low, high = unpack(pairs)
+        wanted = np.zeros(len(self._place), dtype=np.bool_)
+        wanted[low] = wanted[high] = True
+        self._read(wanted & (self._place < 0))
+        out = np.zeros(len(pairs), dtype=np.float64)
+        here = (self._place[low] >= 0) & (self._place[high] >= 0)
+        total = int(self._starts[-1])
+        if total and here.any():
+            values = np.asarray(np.memmap(self._spool, dtype=np.uint64, mode="r", shape=(total,)))
+            out[here] = _compare(values, self._starts, self._place[low[here]], self._place[high[here]])
+        return out
+
+    def _read(self, wanted: NDArray[np.bool_]) -> None:
+        if not wanted.any():
+            return
+        counts: list[NDArray[np.int64]] = []
+        found = len(self._starts) - 1
+        for rows, texts in read_batches(self._files, wanted):
             chosen = np.flatnonzero(rows >= 0)
             data, offsets = utf8_buffers(texts)
-            sizes = offsets[chosen + 1] - offsets[chosen]
             # A word takes at least two bytes with the space after it.
-            values = np.empty(int(np.sum(sizes // 2 + 1)), dtype=np.uint64)
+            capacity = np.sum((offsets[chosen + 1] - offsets[chosen]) // 2 + 1)
+            values = np.empty(int(capacity), dtype=np.uint64)
             sizes = np.zeros(len(chosen), dtype=np.int64)
-            used = distinct_shingles(data, offsets, chosen, ngram, values, sizes)
-            spool.write(values[:used].data)
-            position[rows[chosen]] = np.arange(found, found + len(chosen))
+            used = distinct_shingles(data, offsets, chosen, self._ngram, values, sizes)
+            self._spool.write(values[:used].data)
+            self._place[rows[chosen]] = np.arange(found, found + len(chosen))
             found += len(chosen)
             counts.append(sizes)
-        spool.flush()
-        starts = np.concatenate([[0], np.cumsum(np.concatenate(counts))]) if counts else np.zeros(1, dtype=np.int64)
-        if starts[-1]:
-            values = np.memmap(spool, dtype=np.uint64, mode="r", shape=(int(starts[-1]),))
-            # A row whose text is gone has position -1 and is compared with nothing.
-            here = (position[low] >= 0) & (position[high] >= 0)
-            out[here] = _compare(np.asarray(values), starts, position[low[here]], position[high[here]])
-    return out
+        self._spool.flush()
+        if counts:
+            self._starts = np.concatenate([self._starts, self._starts[-1] + np.cumsum(np.concatenate(counts))])
 
 
 def _compare(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from provenance.dedup.bands import Banding, Segment, build_segment, check_threshold
 from provenance.dedup.candidates import Rows, candidate_pairs, identical_pairs, number_rows
 from provenance.dedup.choose import Choice, Edges, choose, clustered_rows, unsettled_pairs
-from provenance.dedup.jaccard import exact_jaccard
+from provenance.dedup.jaccard import ShingleSets
 from provenance.dedup.minhash import Signatures, Sketch, sketch_texts
 from provenance.dedup.textfiles import TextFile, read_batches
 
@@ -76,13 +76,12 @@ def find_near_duplicates(
     if known is not None:
         compared = compared.join(known(rows))
     fresh = np.setdiff1d(candidates, compared.pairs, assume_unique=True)
-    jaccard = exact_jaccard(fresh, files, n, ngram=ngram, scratch=scratch)
-    compared = compared.join(Edges(pairs=fresh, jaccard=jaccard).at_least(threshold))
-    while True:
-        near = compared.at_least(threshold)
-        choice = choose(rows, near, prefer(clustered_rows(rows, near)), fixed)
-        pairs = unsettled_pairs(rows, compared, near, choice)
-        if not len(pairs):
-            return Found(rows=rows, compared=compared, choice=choice, candidates=len(fresh))
-        jaccard = exact_jaccard(pairs, files, n, ngram=ngram, scratch=scratch)
-        compared = compared.join(Edges(pairs=pairs, jaccard=jaccard))
+    with ShingleSets(files, n, ngram=ngram, scratch=scratch) as sets:
+        compared = compared.join(Edges(pairs=fresh, jaccard=sets.compare(fresh)).at_least(threshold))
+        while True:
+            near = compared.at_least(threshold)
+            choice = choose(rows, near, prefer(clustered_rows(rows, near)), fixed)
+            pairs = unsettled_pairs(rows, compared, near, choice)
+            if not len(pairs):
+                return Found(rows=rows, compared=compared, choice=choice, candidates=len(fresh))
+            compared = compared.join(Edges(pairs=pairs, jaccard=sets.compare(pairs)))

@@ -52,7 +52,7 @@ CREATE VIEW near_duplicate_pairs AS
     FROM document_pair
     WHERE jaccard >= threshold AND doc_id IN (SELECT doc_id FROM living) AND other_id IN (SELECT doc_id FROM living)
     GROUP BY doc_id, other_id;
-COMMENT ON VIEW near_duplicate_pairs IS 'Pairs of documents found to be near-duplicates, doc_id < other_id, with their exact Jaccard similarity. Texts with the same shingles are listed as a star around one of them, and so are buckets of more than 64 look-alikes.';
+COMMENT ON VIEW near_duplicate_pairs IS 'Pairs of documents found to be near-duplicates, doc_id < other_id, with their exact Jaccard similarity. Texts with the same shingles are listed as a star around one of them, and so are crowds of more than 400 look-alikes.';
 
 CREATE VIEW duplicates AS
     SELECT DISTINCT doc_id FROM near_duplicates WHERE NOT kept;
