@@ -10,6 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from provenance.types import EvidenceKind
+
 _PHRASES = (
     # What only an assistant says of itself or to its user.
     (r"\bas an? (?:ai|artificial intelligence|large)(?: language)?(?: model| assistant)\b", 3.0),
@@ -42,7 +44,8 @@ class Boilerplate:
 
     name: ClassVar[str] = "boilerplate"
     version: ClassVar[str] = "1"
-    scores_are_log_lr: ClassVar[bool] = True
+    kind: ClassVar[EvidenceKind] = EvidenceKind.DETECTOR
+    score_is: ClassVar[str] = "log_lr"
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """0.0 where no rule hits; never abstains, because a hit in a short text counts as well."""

@@ -17,6 +17,7 @@ from provenance.detectors.normalise import normalise
 from provenance.detectors.scope import abstentions
 from provenance.detectors.tokens import tokenise
 from provenance.detectors.weights import load_weights, save_weights, weights_digest
+from provenance.types import EvidenceKind
 
 _WINDOW_BYTES = 30_000
 _PIECE_CHARS = 400
@@ -27,6 +28,8 @@ class Compression:
     """Keeps one 30 kB prelude per class, drawn evenly from the domains. It stores training text: mind its licence."""
 
     name: ClassVar[str] = "compression"
+    kind: ClassVar[EvidenceKind] = EvidenceKind.DETECTOR
+    score_is: ClassVar[str] = "raw"
     algorithm: ClassVar[int] = 1
 
     def __init__(self, arrays: dict[str, NDArray[Any]] | None = None) -> None:

@@ -7,6 +7,7 @@ billion parameters; one of 135 million helps a little across domains and not on 
 """
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,6 +21,7 @@ from provenance.detectors.scope import abstentions
 from provenance.detectors.tokens import tokenise
 from provenance.detectors.weights import load_weights, read_card, save_weights, weights_digest
 from provenance.errors import ConfigError
+from provenance.types import EvidenceKind
 
 FEATURES: tuple[str, ...] = (
     "log_prob", "log_rank", "lrr", "entropy", "discrepancy", "binoculars", "surprisal_sd", "surprisal_skew",
@@ -35,6 +37,8 @@ class Likelihood:
     """Any causal language model by name or folder, on CPU or GPU, in batches of texts of like length."""
 
     name: ClassVar[str] = "likelihood"
+    kind: ClassVar[EvidenceKind] = EvidenceKind.DETECTOR
+    score_is: ClassVar[str] = "raw"
     algorithm: ClassVar[int] = 1
 
     def __init__(
@@ -50,6 +54,7 @@ class Likelihood:
         if self._second is not None and self._second.config.vocab_size != self._model.config.vocab_size:
             raise ConfigError(f"{model!r} and {second!r} have different vocabularies; Binoculars needs the same")
         self._arrays = arrays
+        self._seen: dict[str, NDArray[np.float64]] = {}
 
     @property
     def version(self) -> str:
@@ -68,8 +73,9 @@ class Likelihood:
         domains = [groups[i] for i in np.flatnonzero(known).tolist()] if groups is not None else None
         weights = fit_fisher(scaled, labels, groups=domains, ridge=_RIDGE)
         spread = float(np.std((scaled @ weights)[~labels])) or 1.0
-        self._arrays = {"centre": centre, "scale": scale, "weights": weights / spread}
-        return self
+        fitted = copy(self)
+        fitted._arrays = {"centre": centre, "scale": scale, "weights": weights / spread}
+        return fitted
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Trained: a linear score. Untrained: Fast-DetectGPT, or minus Binoculars. NaN out of scope."""
@@ -82,7 +88,15 @@ class Likelihood:
         return rows[:, FEATURES.index("discrepancy")]
 
     def features(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """float64[texts, FEATURES]; NaN rows where a text is out of scope."""
+        """float64[texts, FEATURES]; NaN rows where a text is out of scope.
+
+        Rows are remembered (18 numbers each), so cross-validation runs the language model once per text.
+        """
+        fresh = list(dict.fromkeys(text for text in texts if text not in self._seen))
+        self._seen.update(zip(fresh, self._measure(fresh), strict=True))
+        return np.array([self._seen[text] for text in texts]).reshape(len(texts), len(FEATURES))
+
+    def _measure(self, texts: Sequence[str]) -> NDArray[np.float64]:
         clean = [normalise(text) for text in texts]
         out = np.full((len(texts), len(FEATURES)), np.nan)
         rows = np.flatnonzero(abstentions(tokenise(clean)) == 0)

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from provenance.types import EvidenceKind
+
 GPT2_RELEASED = datetime(2019, 2, 14, tzinfo=UTC)
 CHATGPT_RELEASED = datetime(2022, 11, 30, tzinfo=UTC)
 _BEFORE_GPT2 = -7.0
@@ -22,6 +24,7 @@ class Declared:
     """1 where the source declares a model, -1 human, 0 mixed; NaN where it says nothing."""
 
     name: ClassVar[str] = "declared"
+    kind: ClassVar[EvidenceKind] = EvidenceKind.DECLARED
     version: ClassVar[str] = "1"
     columns: ClassVar[tuple[str, ...]] = ("declared_origin", "declared_generator")
 
@@ -40,6 +43,7 @@ class Date:
     """A log likelihood ratio from the creation date: negative before ChatGPT, strongly so before GPT-2, NaN after."""
 
     name: ClassVar[str] = "date"
+    kind: ClassVar[EvidenceKind] = EvidenceKind.DATE
     version: ClassVar[str] = "1"
     columns: ClassVar[tuple[str, ...]] = ("created_at",)
 

@@ -20,6 +20,7 @@ from provenance.detectors.normalise import normalise
 from provenance.detectors.tokens import WORD, tokenise
 from provenance.detectors.weights import load_weights, save_weights, weights_digest
 from provenance.errors import DataError
+from provenance.types import EvidenceKind
 
 GRAM_WORDS = 4
 _MAX_WORDS = 2000
@@ -50,6 +51,8 @@ class OutputRegistry:
     """Known model outputs. A match speaks for a model."""
 
     name: ClassVar[str] = "registry"
+    kind: ClassVar[EvidenceKind] = EvidenceKind.NEAR_DUPLICATE
+    score_is: ClassVar[str] = "minus_log10_p"
     algorithm: ClassVar[int] = 1
     sign: ClassVar[float] = 1.0
 

@@ -16,6 +16,7 @@ from provenance.detectors.stylometry import Stylometry
 from provenance.detectors.tokens import Tokens, tokenise
 from provenance.detectors.trained import score_in_batches
 from provenance.detectors.weights import load_weights, save_weights, weights_digest
+from provenance.types import EvidenceKind
 
 MEMBERS: tuple[type[Stylometry] | type[Ngram], ...] = (Stylometry, Ngram)
 
@@ -24,6 +25,8 @@ class Stack:
     """The mean of its members' scores, each in standard deviations of human text."""
 
     name: ClassVar[str] = "stack"
+    kind: ClassVar[EvidenceKind] = EvidenceKind.DETECTOR
+    score_is: ClassVar[str] = "raw"
     algorithm: ClassVar[int] = 1
 
     def __init__(self, members: Sequence[Stylometry | Ngram] = ()) -> None:

@@ -12,6 +12,7 @@ from provenance.detectors.normalise import normalise
 from provenance.detectors.scope import abstentions
 from provenance.detectors.tokens import Tokens, tokenise
 from provenance.detectors.weights import load_weights, save_weights, weights_digest
+from provenance.types import EvidenceKind
 
 BATCH_TEXTS = 256
 
@@ -20,6 +21,8 @@ class LinearDetector(ABC):
     """A detector whose score is linear in features of the token stream."""
 
     name: ClassVar[str]
+    kind: ClassVar[EvidenceKind] = EvidenceKind.DETECTOR
+    score_is: ClassVar[str] = "raw"
     algorithm: ClassVar[int]
 
     def __init__(self, arrays: dict[str, NDArray[Any]] | None = None) -> None:

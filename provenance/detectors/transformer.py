@@ -6,6 +6,7 @@ the encoder as safetensors.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,6 +21,7 @@ from provenance.detectors.tokens import tokenise
 from provenance.detectors.weights import load_weights, save_weights, weights_digest
 from provenance.errors import ConfigError
 from provenance.seeds import integer, stream
+from provenance.types import EvidenceKind
 
 _MAX_TOKENS = 320
 _BATCH_TEXTS = 16
@@ -31,6 +33,8 @@ class Transformer:
     """Any encoder or decoder that transformers' AutoModel loads."""
 
     name: ClassVar[str] = "transformer"
+    kind: ClassVar[EvidenceKind] = EvidenceKind.DETECTOR
+    score_is: ClassVar[str] = "raw"
     algorithm: ClassVar[int] = 1
 
     def __init__(
@@ -56,17 +60,19 @@ class Transformer:
         """Learn from raw texts. Raises DataError on one class only."""
         check_two_classes(is_model)
         clean = [normalise(text) for text in texts]
+        fitted = copy(self)
         if self._epochs > 0:
-            self._tune(clean, is_model)
-        pooled = self._pooled(clean)
+            fitted._encoder = deepcopy(self._encoder)
+            fitted._tune(clean, is_model)
+        pooled = fitted._pooled(clean)
         centre, scale = pooled.mean(axis=0), pooled.std(axis=0)
         scale[scale == 0] = 1.0
         scaled = (pooled - centre) / scale
         weights = fit_fisher(scaled, is_model, groups=groups, ridge=_RIDGE)
         spread = float(np.std((scaled @ weights)[~is_model])) or 1.0
         arrays = {"centre": centre, "scale": scale, "weights": weights / spread}
-        self._arrays = {key: value.astype(np.float32) for key, value in arrays.items()}
-        return self
+        fitted._arrays = {key: value.astype(np.float32) for key, value in arrays.items()}
+        return fitted
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """A score in standard deviations of human training texts; NaN where a text is out of scope."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from provenance.detectors.lm import load_tokenizer, vocabulary_size
 from provenance.errors import ConfigError
+from provenance.types import EvidenceKind
 
 SCHEMES = ("kgw", "synthid", "unigram")
 _MIN_TOKENS = 16
@@ -25,6 +26,8 @@ class Watermark:
     """One scheme with one or more keys. SynthID's keys are one vector of integers; others are tried in turn."""
 
     name: ClassVar[str] = "watermark"
+    kind: ClassVar[EvidenceKind] = EvidenceKind.WATERMARK
+    score_is: ClassVar[str] = "minus_log10_p"
 
     def __init__(
         self,
@@ -149,10 +152,3 @@ def _binomial_p(successes: int, trials: int, rate: float) -> float:
     from scipy.stats import binom
 
     return float(binom.sf(successes - 1, trials, rate)) if trials else 1.0
-
-
-def watermark_log_lr(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The most a p-value can support (Vovk and Sellke): 1 / (-e p ln p); 0 where p >= 1/e."""
-    p_value = np.power(10.0, -np.asarray(scores, dtype=np.float64))
-    bounded = np.clip(p_value, _SMALLEST_P, 1 / np.e)
-    return np.where(np.isnan(p_value), np.nan, -np.log(-np.e * bounded * np.log(bounded)))

@@ -1,0 +1,138 @@
+"""Evidence rows in the catalog: what is scored already, adding scores, reading all that speaks to a corpus."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pyarrow as pa
+
+from provenance import tables
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from provenance.catalog.corpora import CorpusInfo
+    from provenance.catalog.store import Catalog
+
+RECORDED_NAME = "lineage"
+
+
+def unscored(catalog: "Catalog", info: "CorpusInfo", kind: str, name: str, version: str) -> pa.Array:
+    """Ids (16 bytes each) of the documents without a row of this kind, name and version."""
+    with catalog.read() as con:
+        table = con.sql(
+            """
+            SELECT d.doc_id::BLOB AS doc_id FROM document d
+            WHERE d.corpus_id = ? AND NOT EXISTS (
+                SELECT 1 FROM evidence_row e
+                WHERE e.doc_id = d.doc_id AND e.kind = ? AND e.name = ? AND e.version = ?)
+            """,
+            params=[info.corpus_id, kind, name, version],
+        ).to_arrow_table()
+    return table["doc_id"].combine_chunks().cast(pa.binary(16))
+
+
+def add_evidence(con: "duckdb.DuckDBPyConnection", rows: pa.Table, activity_id: UUID) -> None:
+    """Append rows of `tables.EVIDENCE`. Part of the caller's transaction."""
+    con.register("new_evidence", rows)
+    try:
+        con.execute(
+            """
+            INSERT INTO evidence_row
+            SELECT doc_id, kind, name, version, score, log_lr, details::JSON, ?, ? FROM new_evidence
+            """,
+            [activity_id, datetime.now(UTC)],
+        )
+    finally:
+        con.unregister("new_evidence")
+
+
+def evidence_of(catalog: "Catalog", info: "CorpusInfo", doc_id: UUID | None = None) -> pa.Table:
+    """All that speaks to a corpus (or one document of it): `tables.EVIDENCE`, the newest row per source.
+
+    Texts we generated ourselves have no evidence row but a recorded tag; it appears here as evidence.
+    """
+    with catalog.read() as con:
+        table = con.sql(
+            f"""
+            WITH asked AS (
+                SELECT doc_id FROM document WHERE corpus_id = $corpus AND ($doc IS NULL OR doc_id = $doc::UUID))
+            SELECT e.doc_id, e.kind, e.name, e.version, e.score, e.log_lr, e.details::VARCHAR AS details
+            FROM evidence_row e JOIN asked USING (doc_id)
+            QUALIFY row_number() OVER (PARTITION BY e.doc_id, e.kind, e.name ORDER BY e.at DESC) = 1
+            UNION ALL BY NAME
+            SELECT h.doc_id, 'recorded' AS kind, '{RECORDED_NAME}' AS name, '1' AS version,
+                max(CASE h.origin WHEN 'model' THEN 1.0 WHEN 'human' THEN -1.0 ELSE 0.0 END) AS score
+            FROM tag_history_row h JOIN asked USING (doc_id) WHERE h.basis = 'recorded' GROUP BY h.doc_id
+            ORDER BY doc_id, kind, name
+            """,  # noqa: S608
+            params={"corpus": info.corpus_id, "doc": str(doc_id) if doc_id is not None else None},
+        ).to_arrow_table()
+    return table.select(tables.EVIDENCE.names).cast(tables.EVIDENCE)
+
+
+def document_columns(catalog: "Catalog", info: "CorpusInfo", columns: Sequence[str]) -> pa.Table:
+    """`doc_id` and the named columns of a corpus, in doc_id order."""
+    known = {field.name for field in tables.DOCUMENT}
+    assert set(columns) <= known, f"not document columns: {set(columns) - known}"
+    chosen = ", ".join(["doc_id", *columns])
+    with catalog.read() as con:
+        return con.sql(
+            f"SELECT {chosen} FROM document WHERE corpus_id = ? ORDER BY doc_id",  # noqa: S608
+            params=[info.corpus_id],
+        ).to_arrow_table()
+
+
+def scores_of(catalog: "Catalog", info: "CorpusInfo", detector: str, version: str) -> pa.Table:
+    """doc_id, key, source, subgroup, created_at, n_words and the score (NULL: abstained) of every scored document."""
+    with catalog.read() as con:
+        return con.sql(
+            """
+            SELECT d.doc_id, d.key, d.source, d.subgroup, d.created_at, d.n_words, d.declared_origin, e.score
+            FROM document d JOIN evidence_row e USING (doc_id)
+            WHERE d.corpus_id = ? AND e.name = ? AND e.version = ?
+            QUALIFY row_number() OVER (PARTITION BY d.doc_id ORDER BY e.at DESC) = 1
+            ORDER BY d.doc_id
+            """,
+            params=[info.corpus_id, detector, version],
+        ).to_arrow_table()
+
+
+def scored_versions(catalog: "Catalog", info: "CorpusInfo", detector: str) -> list[str]:
+    """Versions of `detector` that scored documents of this corpus, newest first."""
+    with catalog.read() as con:
+        rows = con.execute(
+            """
+            SELECT e.version FROM evidence_row e JOIN document d USING (doc_id)
+            WHERE d.corpus_id = ? AND e.name = ? GROUP BY 1 ORDER BY max(e.at) DESC
+            """,
+            [info.corpus_id, detector],
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def add_calibration(con: "duckdb.DuckDBPyConnection", row: dict[str, Any], activity_id: UUID) -> None:
+    """Append a local calibration. Part of the caller's transaction."""
+    con.execute(
+        "INSERT INTO calibration VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            row["corpus"], row["detector"], row["detector_version"], row["human_ref"], row["human_scores"],
+            row["labelled_ref"], row["fitted"], activity_id, datetime.now(UTC),
+        ],
+    )  # fmt: skip
+
+
+def calibrations_of(catalog: "Catalog", corpus: str) -> list[dict[str, Any]]:
+    """The newest local calibration of each detector for a corpus name."""
+    with catalog.read() as con:
+        rows = con.execute(
+            """
+            SELECT detector, detector_version, human_ref, human_scores, labelled_ref, fitted::VARCHAR
+            FROM calibration WHERE corpus = ?
+            QUALIFY row_number() OVER (PARTITION BY detector ORDER BY at DESC) = 1 ORDER BY detector
+            """,
+            [corpus],
+        ).fetchall()
+    names = ("detector", "detector_version", "human_ref", "human_scores", "labelled_ref", "fitted")
+    return [dict(zip(names, row, strict=True)) for row in rows]
