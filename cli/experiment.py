@@ -149,3 +149,36 @@ def recipes() -> None:
 
     for kind, name, description in shipped():
         click.echo(f"{kind:<11} {name:<24} {description}")
+
+
+@experiment.command()
+@click.option("--quick", is_flag=True, help="Under a minute on two cores; otherwise 16 times the replicas.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another draw of the same checks."
+)
+@with_output
+def theory(out: Output, *, quick: bool, seed: int) -> None:
+    """Hold the engine to closed-form theory: T1 to T20, predicted against simulated.
+
+    A law holds within four standard errors. Rows whose id ends in - are controls, wrong on purpose: they must be
+    rejected. Exit code 1 when any row is not as it should be.
+    """
+    from provenance.errors import CheckFailedError
+    from provenance.recursion.theory.checks import run_checks
+
+    checks = []
+    with progress_bar("theory", total=None) as (bar, task):
+        for check in run_checks(quick=quick, seed=seed):
+            checks.append(check)
+            bar.update(task, advance=1, description=f"{check.id} {check.what}")
+    columns = ["id", "what", "predicted", "simulated", "stderr", "slack", "standard_errors", "verdict", "note"]
+    rows = [[getattr(check, column) for column in columns] for check in checks]
+    out.rows("provenance.experiment.theory/1", columns, rows)
+    bad = [check for check in checks if not check.ok]
+    if bad:
+        raise CheckFailedError(
+            f"{len(bad)} of {len(checks)} rows are not as they should be: {', '.join(f'{c.id} {c.what}' for c in bad)}"
+        )
+    note(
+        f"{len(checks)} rows: {sum(not c.control for c in checks)} laws hold, {sum(c.control for c in checks)} controls are rejected"
+    )

@@ -29,6 +29,10 @@ def draw_counts(
     `sizes` may have one row for all replicas; so has the result then, unless chance had to tell replicas apart.
     Raises ConfigError where a share cannot be met in some replica and `on_shortfall` is "error".
     """
+    if any(share.by is not None or share.epochs != 1 for share in policy.shares):
+        raise ConfigError(
+            f"policy {policy.name!r}: 'by' and 'epochs' need single documents, which a statistical world has not"
+        )
     free = sizes.copy()
     counts = np.zeros_like(sizes)
     weights = np.ones(sizes.shape[1])

@@ -32,7 +32,7 @@ class _Step(Activity):
         self._catalog, self._command, self._params = outer._catalog, outer._command, outer._params
 
     def _end(self, con: Any, status: str, error: str | None) -> None:  # noqa: ARG002
-        return
+        return None
 
 
 class CatalogRecorder:

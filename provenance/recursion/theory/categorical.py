@@ -50,6 +50,20 @@ def coalescence_time(n: int) -> float:
     return 2.0 * (n - 1)
 
 
+def coalescence_time_exact(n: int) -> float:
+    """T8 exactly: k lines have j parents with probability S(k, j) n (n-1) … (n-j+1) / n^k (Stirling numbers S)."""
+    time = np.zeros(n + 1)
+    # parents[j] = P(k lines have j parents), one line at a time: it falls on a parent already taken, or on a new one.
+    parents = np.zeros(n + 2)
+    parents[1] = 1.0
+    lines = np.arange(n + 2)
+    for k in range(2, n + 1):
+        parents[1:] = parents[1:] * lines[1:] / n + parents[:-1] * (n - lines[:-1]) / n
+        parents[0] = 0.0
+        time[k] = (1.0 + parents[1:k] @ time[1:k]) / (1.0 - parents[k])
+    return float(time[n])
+
+
 def extinction(generations: int) -> float:
     """T10: probability that the line of one copy has died out after so many resamplings (Poisson branching)."""
     q = 0.0
