@@ -179,6 +179,5 @@ def theory(out: Output, *, quick: bool, seed: int) -> None:
         raise CheckFailedError(
             f"{len(bad)} of {len(checks)} rows are not as they should be: {', '.join(f'{c.id} {c.what}' for c in bad)}"
         )
-    note(
-        f"{len(checks)} rows: {sum(not c.control for c in checks)} laws hold, {sum(c.control for c in checks)} controls are rejected"
-    )
+    laws = sum(not check.control for check in checks)
+    note(f"{len(checks)} rows: {laws} laws hold, {len(checks) - laws} controls are rejected")
