@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import orjson
 
 import provenance
+from provenance.catalog import chain
 
 if TYPE_CHECKING:
     import duckdb
@@ -74,10 +75,12 @@ class Activity:
         """One transaction for the command's results and for its ledger row: both are there afterwards, or neither."""
         with self._catalog.write() as con:
             yield con
-            self._end(con, "done", None)
+            chain.follow_tags(con, self.activity_id)
+            last = self._end(con, "done", None)
         self.committed = True
+        self._note(last)
 
-    def _end(self, con: "duckdb.DuckDBPyConnection", status: str, error: str | None) -> None:
+    def _end(self, con: "duckdb.DuckDBPyConnection", status: str, error: str | None) -> chain.Head | None:
         con.execute(
             "UPDATE activity SET ended_at = ?, status = ?, inputs = ?, outputs = ?, error = ? WHERE activity_id = ?",
             [
@@ -89,11 +92,18 @@ class Activity:
                 self.activity_id,
             ],
         )
+        chain.append(con, self.activity_id)
+        return chain.head(con)
+
+    def _note(self, last: chain.Head | None) -> None:
+        if last is not None:
+            chain.write_head_file(self._catalog.root, last)
 
     def finish(self, status: str, error: str | None = None) -> None:
         """Close the ledger row of a command that had nothing (more) to commit."""
         with self._catalog.write() as con:
-            self._end(con, status, error)
+            last = self._end(con, status, error)
+        self._note(last)
 
 
 @contextmanager

@@ -12,12 +12,13 @@ import orjson
 from provenance import ids
 from provenance.catalog.corpora import CorpusInfo, check_name
 from provenance.catalog.ledger import Activity
+from provenance.catalog.lineage import add_edges
 from provenance.catalog.store import Catalog
 from provenance.corpus.ingest import commit_staged
 from provenance.corpus.prepare import Prepared
 from provenance.corpus.writer import CorpusWriter, Lineage
 from provenance.errors import DataError
-from provenance.types import LineageEdge, Origin
+from provenance.types import LineageEdge, Origin, Relation
 
 RECORDED_RULE = "recorded@1"
 
@@ -69,13 +70,16 @@ def record_corpus(
             staged = writer.finish()
 
         def extra(con: Any, info: CorpusInfo) -> None:
-            edges = [(f"corpus:{info.ref}", f"model:{recorded.generator}", "generated_by")]
-            edges += [(edge.child, edge.parent, edge.relation.value) for edge in recorded.edges]
-            for edge in edges:
-                con.execute(
-                    "INSERT INTO lineage_edge VALUES (?, ?, ?, ?, ?)",
-                    [*edge, activity.activity_id, activity.started_at],
-                )
+            made = LineageEdge(
+                child=f"corpus:{info.ref}", parent=f"model:{recorded.generator}", relation=Relation.GENERATED_BY
+            )
+            add_edges(
+                con,
+                [made, *recorded.edges],
+                activity_id=activity.activity_id,
+                at=activity.started_at,
+                new_models=True,
+            )
             for table in ("tag_history_row", "tag_current"):
                 con.execute(
                     f"INSERT INTO {table} SELECT doc_id, 'model', 1.0, 'recorded', ?, ?, ? FROM document "  # noqa: S608

@@ -79,24 +79,31 @@ def draw(
         )
         free[drawn[line]] = False
 
-    quotas = _quotas(policy, values, limit, sizes=sizes, free=free, used=sum(int(sizes[rows].sum()) for rows in drawn))
+    epochs = [share.epochs for share in policy.shares]
+    used = sum(times * int(sizes[rows].sum()) for times, rows in zip(epochs, drawn, strict=True))
+    quotas = _quotas(policy, values, limit, sizes=sizes, free=free, used=used)
     missing = 0
     for line, quota in quotas.items():
         candidates = _ordered(values[line], free, keys)
-        available[line], requested[line] = int(sizes[candidates].sum()), quota
+        cost = sizes * epochs[line]
+        available[line], requested[line] = int(cost[candidates].sum()), quota
         unit = "tokens" if limit.tokens is not None else "documents"
-        drawn[line] = _fill_to(candidates, sizes, quota, limit=limit, policy=policy, line=line, unit=unit)
+        drawn[line] = _fill_to(candidates, cost, quota, limit=limit, policy=policy, line=line, unit=unit)
         free[drawn[line]] = False
-        missing += quota - int(sizes[drawn[line]].sum())
+        missing += quota - int(cost[drawn[line]].sum())
     if limit.on_shortfall == "fill":
         for line in quotas:
-            extra = _prefix(_ordered(values[line], free, keys), sizes, missing)
+            cost = sizes * epochs[line]
+            extra = _prefix(_ordered(values[line], free, keys), cost, missing)
             drawn[line] = np.concatenate([drawn[line], extra])
             free[extra] = False
-            missing -= int(sizes[extra].sum())
-        if missing > int(sizes.max(initial=0)) * (limit.tokens is not None):
+            missing -= int(cost[extra].sum())
+        # What is left may be smaller than any document; a document comes as often as its epochs say.
+        slack = int(sizes.max(initial=0)) * max(epochs) if limit.tokens is not None else max(epochs) - 1
+        if missing > slack:
             raise _short(policy, None, sum(quotas.values()), sum(quotas.values()) - missing, "rows")
 
+    drawn = [np.repeat(rows, times) for times, rows in zip(epochs, drawn, strict=True)]
     weight = [
         said.weight[rows] if share.take == "all" and said.weight is not None else np.ones(len(rows))
         for share, said, rows in zip(policy.shares, values, drawn, strict=True)
@@ -108,7 +115,7 @@ def draw(
         realised=[
             Realised(
                 requested=requested[line],
-                drawn=len(rows) if policy.shares[line].take is not None else int(sizes[rows].sum()),
+                drawn=len(rows) // epochs[line] if policy.shares[line].take is not None else int(sizes[rows].sum()),
                 available=available[line],
             )
             for line, rows in enumerate(drawn)
@@ -139,7 +146,7 @@ def _fill_to(
     chosen = _prefix(rows, sizes, quota)
     missing = quota - int(sizes[chosen].sum())
     # A token budget is met when the next document would not fit any more; documents have size 1.
-    largest = int(sizes[rows].max(initial=0)) if unit == "tokens" else 1
+    largest = int(sizes[rows].max(initial=0)) if unit == "tokens" or len(rows) == 0 else int(sizes[rows[0]])
     if len(chosen) < len(rows) or missing < max(largest, 1) or limit.on_shortfall == "fill":
         return chosen
     if limit.on_shortfall == "upsample" and len(rows):
@@ -184,7 +191,8 @@ def _quotas(
             own = values[line].matches & unclaimed
             unclaimed &= ~own
             if fraction > 0:
-                left = min(left, int(int(sizes[own].sum()) / fraction + 1e-9))
+                times = policy.shares[line].epochs
+                left = min(left, int(times * int(sizes[own].sum()) / fraction + 1e-9))
     shares = quotas(list(fractions.values()), np.array([left]))
     return {line: int(quota[0]) for line, quota in zip(fractions, shares, strict=True)}
 

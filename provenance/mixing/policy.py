@@ -34,6 +34,12 @@ class Share(Config):
     kept and carries the weight into training."""
     order: str | None = Field(default=None, min_length=1)
     """SQL ordering (`created_at desc`): take from the top instead of at random."""
+    by: str | None = Field(default=None, min_length=1)
+    """A column whose values are groups: each group gets an equal part of the share, or the part `quotas` says."""
+    quotas: dict[str, float] | None = Field(default=None, min_length=1)
+    """Part of the share per value of the `by` column; they sum to 1."""
+    epochs: int = Field(default=1, ge=1)
+    """How often each drawn document comes; the budget counts every time."""
 
     @model_validator(mode="after")
     def _one_amount(self) -> Self:
@@ -43,6 +49,11 @@ class Share(Config):
             raise ValueError(f'take must be "all" or a number of documents >= 0, got {self.take}')
         if self.weight is not None and self.order is not None:
             raise ValueError("'weight' draws at random and 'order' does not: give one of them")
+        if self.quotas is not None:
+            if self.by is None:
+                raise ValueError("'quotas' needs 'by', the column its keys are values of")
+            if min(self.quotas.values()) < 0 or abs(sum(self.quotas.values()) - 1) > SUM_TOLERANCE:
+                raise ValueError(f"the quotas are {self.quotas}; they must be >= 0 and sum to 1")
         return self
 
 

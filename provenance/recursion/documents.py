@@ -18,6 +18,7 @@ from provenance.catalog.pool import PoolEvaluator
 from provenance.errors import ConfigError, DataError
 from provenance.mixing.draw import Realised, draw
 from provenance.mixing.policy import Budget, MixPolicy, Share
+from provenance.mixing.quotas import expand
 from provenance.plugins import Arrays, DocumentWorld, Part
 from provenance.recursion.config import SimulatedDetector
 from provenance.recursion.training_set import Training, Written
@@ -93,7 +94,9 @@ class DocumentPool:
 
     def draw(self, policy: MixPolicy, *, generation: int) -> Training:
         """The training set of `generation` under `policy`. Raises ConfigError when the pool cannot serve it."""
-        values = self._evaluator.evaluate(self.table(generation), policy.shares, policy=policy.name)
+        pool = self.table(generation)
+        policy, _ = expand(policy, pool, self._evaluator)
+        values = self._evaluator.evaluate(pool, policy.shares, policy=policy.name)
         keys = seeds.units(seeds.integer(self._seed, "draw", generation), self._ids)
         budget = self._budget.model_copy(update={"on_shortfall": policy.budget.on_shortfall})
         drawn = draw(policy, values, keys=keys, n_tokens=self._tokens, budget=budget)

@@ -9,17 +9,17 @@ CREATE TABLE calibration (
     labelled_ref VARCHAR,
     fitted JSON NOT NULL,
     activity_id UUID NOT NULL,
-    at TIMESTAMPTZ NOT NULL
+    recorded_at TIMESTAMP NOT NULL
 );
 
 CREATE VIEW calibrations AS
     SELECT corpus, detector, detector_version, human_ref, len(human_scores) AS human_documents, labelled_ref, fitted,
-        activity_id, at AS "at"
+        activity_id, recorded_at AS "at"
     FROM calibration;
 COMMENT ON VIEW calibrations IS 'Local calibrations: which known-human sample a corpus is judged against, per detector. The newest of a corpus and detector counts.';
 
 CREATE VIEW detector_scores AS
-    SELECT doc_id, name AS detector, version, score, details ->> 'abstained' AS abstained, at AS "at"
+    SELECT doc_id, name AS detector, version, score, details ->> 'abstained' AS abstained, recorded_at AS "at"
     FROM evidence_row WHERE kind IN ('detector', 'watermark', 'near_duplicate')
-    QUALIFY row_number() OVER (PARTITION BY doc_id, name ORDER BY at DESC) = 1;
+    QUALIFY row_number() OVER (PARTITION BY doc_id, name ORDER BY recorded_at DESC) = 1;
 COMMENT ON VIEW detector_scores IS 'The newest score of each detector for each document; NULL where it abstained, with the reason.';
