@@ -72,6 +72,44 @@ def store_u64(_typing: Any, array: Any, _index: Any, _value: Any) -> Any:
     return numba.void(array, numba.uint64, numba.uint64), generate
 
 
+def _bytes64(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """64 bytes as one vector, from where `_pointer` points."""
+    vector = ir.VectorType(ir.IntType(8), 64)
+    data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+    return builder.load(builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer()), align=1)
+
+
+def _all64(value: int) -> Any:
+    return ir.Constant(ir.VectorType(ir.IntType(8), 64), [value] * 64)
+
+
+@intrinsic
+def white_mask(_typing: Any, array: Any, _index: Any) -> Any:
+    """Of the 64 bytes at an index, which are ASCII white space as `str.split` has it: bit k for byte k."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        found = _bytes64(context, builder, signature, arguments)
+        # 9 to 13 and 28 to 32: five values from the first one up.
+        low = builder.icmp_unsigned("<", builder.sub(found, _all64(9)), _all64(5))
+        high = builder.icmp_unsigned("<", builder.sub(found, _all64(28)), _all64(5))
+        return builder.bitcast(builder.or_(low, high), ir.IntType(64))
+
+    return numba.uint64(array, numba.uint64), generate
+
+
+@intrinsic
+def special_mask(_typing: Any, array: Any, _index: Any) -> Any:
+    """Of the 64 bytes at an index, which begin a character that may be a space or a word by itself: C2, E0 and up."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        found = _bytes64(context, builder, signature, arguments)
+        c2 = builder.icmp_unsigned("==", found, _all64(0xC2))
+        wide = builder.icmp_unsigned(">=", found, _all64(0xE0))
+        return builder.bitcast(builder.or_(c2, wide), ir.IntType(64))
+
+    return numba.uint64(array, numba.uint64), generate
+
+
 @intrinsic
 def trailing_zeros(_typing: Any, _value: Any) -> Any:
     """How many zero bits lie below the lowest set bit; 64 for 0."""

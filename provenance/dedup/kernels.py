@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from provenance.dedup.jit import helper, kernel, load_u32, load_u64, popcount, store_u64, trailing_zeros
+from provenance.dedup.jit import (
+    helper,
+    kernel,
+    load_u32,
+    load_u64,
+    popcount,
+    special_mask,
+    store_u64,
+    trailing_zeros,
+    white_mask,
+)
 from provenance.dedup.reference import MIX_MULTIPLIER, ROTATION, TOKEN_MULTIPLIER, UNSPACED
 
 # numba infers every type inside a kernel; to mypy arrays and machine integers are opaque here.
@@ -18,20 +28,14 @@ u32: Any = np.uint32
 u64: Any = np.uint64
 i64: Any = np.int64
 
-_ONES = 0x0101010101010101
-_HIGH = u64(0x80 * _ONES)
-_LOW7 = u64(0x7F * _ONES)
 _ONE = u64(1)
 _ALL = u64(0xFFFFFFFFFFFFFFFF)
 _EIGHT = u64(8)
-# Adding 0x80 - k to a byte below 0x80 sets its high bit exactly when the byte is at least k.
-_FROM_9, _FROM_14 = u64((0x80 - 9) * _ONES), u64((0x80 - 14) * _ONES)
-_FROM_28, _FROM_33 = u64((0x80 - 28) * _ONES), u64((0x80 - 33) * _ONES)
-_C2 = u64(0xC2 * _ONES)
 _UNSPACED = np.array(UNSPACED, dtype=np.int64)
 _TOKEN, _MIX, _ROTATION = u64(TOKEN_MULTIPLIER), u64(MIX_MULTIPLIER), u64(ROTATION)
 _P1, _P2, _P3, _P4, _P5 = (u32(p) for p in (2654435761, 2246822519, 3266489917, 668265263, 374761393))
 _LONGEST_SORTED = 256
+_SLACK = 48
 
 LETTER, SPACE, WORD = 0, 1, 2
 """What a character is: part of a word, between words, or a word by itself."""
@@ -92,38 +96,36 @@ def _split_slowly(data: Array, begin: Int, i: Int, stop: Int, end: Int, edges: A
 def split_words(data: Array, begin: Int, end: Int, edges: Array) -> Int:
     """Find the words of one text; `edges[2k]` and `edges[2k + 1]` are where word k starts and ends. Returns how many.
 
-    Eight bytes a step: a byte is white or not, and every change between the two is an edge. Only characters that may
-    be an unusual space or belong to an unspaced script (lead bytes C2 and E0 up) are decoded.
+    64 bytes a step: a byte is white or not, and every change between the two is an edge. Only characters that may be
+    an unusual space or belong to an unspaced script are decoded, one at a time. `edges` has room for 40 more.
     """
     n = 0
     i = begin
     inside = False
-    while i + 8 <= end:
-        x = load_u64(data, u64(i))
-        if x & _HIGH:
-            c2 = x ^ _C2
-            if (x & (x << _ONE) & (x << u64(2)) & _HIGH) or ((c2 - u64(_ONES)) & ~c2 & _HIGH):
-                i, n, inside = _split_slowly(data, begin, i, i + 8, end, edges, n, inside)
-                continue
-        low = x & _LOW7
-        white = (((low + _FROM_9) & ~(low + _FROM_14)) | ((low + _FROM_28) & ~(low + _FROM_33))) & ~x & _HIGH
-        before = u64(0) if inside else u64(0x80)
-        changes = white ^ ((white << _EIGHT) | before)
-        inside = white >> u64(63) == 0
-        count = popcount(changes)
+    while i < end and i + 64 <= data.shape[0]:
+        special = special_mask(data, u64(i))
+        taken = min(i64(trailing_zeros(special)), end - i)
+        if taken == 0:
+            i, n, inside = _split_slowly(data, begin, i, i + 1, end, edges, n, inside)
+            continue
+        white = white_mask(data, u64(i))
+        changes = white ^ ((white << _ONE) | (u64(0) if inside else _ONE))
+        changes &= _ALL >> u64(64 - taken)
+        inside = (white >> u64(taken - 1)) & _ONE == 0
+        count = i64(popcount(changes))
         at = u64(i - begin)
-        # Four writes without a question: fewer changes leave slots that the next ones overwrite, more are rare.
-        for k in range(4):
-            edges[n + k] = at + (trailing_zeros(changes) >> u64(3))
+        # Writes without a question, sixteen and then eight more: slots past the count are overwritten later.
+        for k in range(16):
+            edges[n + k] = at + trailing_zeros(changes)
             changes &= changes - _ONE
-        if changes:
-            k = n + 4
-            while changes:
-                edges[k] = at + (trailing_zeros(changes) >> u64(3))
+        k = n + 16
+        while changes:
+            for q in range(8):
+                edges[k + q] = at + trailing_zeros(changes)
                 changes &= changes - _ONE
-                k += 1
-        n += i64(count)
-        i += 8
+            k += 8
+        n += count
+        i += taken
     i, n, inside = _split_slowly(data, begin, i, end, end, edges, n, inside)
     if inside:
         edges[n] = end - begin
@@ -237,7 +239,7 @@ def _longest(offsets: Array) -> Int:
 def sketch_tokens(data: Array, offsets: Array, ngram: Int, a: Array, b: Array, out: Array, content: Array) -> None:
     """Signatures of texts in the token-hash mode, and a 64-bit hash of each text's multiset of shingles (0: empty)."""
     longest = _longest(offsets)
-    edges = np.empty(longest + 12, np.uint32)
+    edges = np.empty(longest + _SLACK, np.uint32)
     hashes = np.empty(longest // 2 + 2, np.uint64)
     mixed = np.empty(longest // 2 + 2, np.uint32)
     for d in range(offsets.shape[0] - 1):
@@ -315,7 +317,7 @@ def _join_words(data: Array, begin: Int, edges: Array, n: Int, joined: Array, st
 def sketch_xxh32(data: Array, offsets: Array, ngram: Int, a: Array, b: Array, out: Array) -> None:
     """Signatures equal, bit for bit, to datasketch's with `hashfunc=xxhash.xxh32_intdigest`."""
     longest = _longest(offsets)
-    edges = np.empty(longest + 12, np.uint32)
+    edges = np.empty(longest + _SLACK, np.uint32)
     starts = np.empty(longest // 2 + 3, np.uint64)
     joined = np.empty(2 * longest + 16, np.uint8)
     order = np.empty(longest // 2 + 2, np.uint32)
@@ -355,7 +357,7 @@ def _slots_for(n: Int) -> Int:
 def distinct_shingles(data: Array, offsets: Array, rows: Array, ngram: Int, out: Array, counts: Array) -> Int:
     """The shingle sets of the texts at `rows`, one after the other in `out` (never 0); returns how many values."""
     longest = _longest(offsets)
-    edges = np.empty(longest + 12, np.uint32)
+    edges = np.empty(longest + _SLACK, np.uint32)
     hashes = np.empty(longest // 2 + 2, np.uint64)
     table = np.zeros(_slots_for(longest // 2 + 2), np.uint64)
     used = 0
@@ -386,7 +388,7 @@ def distinct_shingles(data: Array, offsets: Array, rows: Array, ngram: Int, out:
 def word_windows(data: Array, offsets: Array, width: Int, out: Array, counts: Array) -> Int:
     """The hashes (never 0) of every run of `width` words of each text, in order; a shorter text has none."""
     longest = _longest(offsets)
-    edges = np.empty(longest + 12, np.uint32)
+    edges = np.empty(longest + _SLACK, np.uint32)
     hashes = np.empty(longest // 2 + 2, np.uint64)
     used = 0
     for d in range(offsets.shape[0] - 1):

@@ -106,17 +106,14 @@ def sketch_texts(texts: pa.Array | pa.ChunkedArray, sketch: Sketch | None = None
 
 def utf8_buffers(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The bytes of a string array and its n + 1 offsets, without copying the bytes."""
-    if texts.null_count:
-        texts = texts.fill_null("")
-    if pa.types.is_string(texts.type):
-        width: Any = np.int32
-    elif pa.types.is_large_string(texts.type):
-        width = np.int64
-    else:
+    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
         try:
-            texts, width = texts.cast(pa.large_string()), np.int64
+            texts = texts.cast(pa.large_string())
         except pa.ArrowException as error:
             raise DataError(f"texts must be strings, got {texts.type}") from error
+    if texts.null_count:
+        texts = texts.fill_null("")
+    width: Any = np.int32 if pa.types.is_string(texts.type) else np.int64
     _, offset_buffer, data_buffer = texts.buffers() if len(texts) else (None, None, None)
     if offset_buffer is None or data_buffer is None or data_buffer.size == 0:
         data, offsets = np.zeros(1, dtype=np.uint8), np.zeros(len(texts) + 1, dtype=np.int64)
