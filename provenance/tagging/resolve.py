@@ -26,37 +26,60 @@ TAG = pa.schema(
 """Tags before an activity stamps them."""
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
-def resolve(doc_ids: pa.UuidArray, evidence: pa.Table, rules: Rules) -> pa.Table:
+def resolve(
+    doc_ids: pa.UuidArray,
+    evidence: pa.Table,
+    rules: Rules,
+    *,
+    p_values: Floats | None = None,
+    silenced: str | None = None,
+) -> pa.Table:
     """One tag (TAG) per id of `doc_ids`, in that order, from rows of `tables.EVIDENCE`.
 
     Rows about other documents are ignored. A row's `score` says what an assertion asserts: 1 model, -1 human, 0 mixed.
+    `p_values` (one per evidence row, NaN where there is none) are ranks among local human texts: a document that has
+    one is called a model's by its rank, not by p_model. `silenced` says why ranks may not flag here at all.
     """
     # Arrow has no index_in over its uuid type; the 16 bytes underneath it do.
     index = pc.index_in(evidence["doc_id"].cast(pa.binary(16)), value_set=doc_ids.cast(pa.binary(16)))
-    evidence = evidence.filter(pc.is_valid(index))
+    about = np.asarray(pc.is_valid(index))
+    evidence = evidence.filter(pa.array(about))
     rows = np.asarray(index.drop_null(), dtype=np.int64)
     kind = np.asarray(evidence["kind"].to_pylist(), dtype=object)
     score = _floats(evidence["score"])
+    log_lr = weigh(evidence, rules)
     num = len(doc_ids)
 
-    weight_log_lr, has_weight = fuse_rows(rows, kind, evidence, rules, num)
+    others, other_spoke = _sum(rows, log_lr, (kind != EvidenceKind.DETECTOR.value), num)
+    pooled, detector_spoke = _pool(rows, log_lr, kind, evidence["name"].to_pylist(), rules, num)
     prior = math.log(rules.prior / (1 - rules.prior))
-    p_model = 1.0 / (1.0 + np.exp(-(prior + weight_log_lr)))
+    p_model = _logistic(prior + pooled + others)
+    spoke = other_spoke | detector_spoke
+
     origin = np.full(num, Origin.UNKNOWN.value, dtype=object)
     basis = np.full(num, Basis.NONE.value, dtype=object)
     rule = np.full(num, "no evidence", dtype=object)
+    basis[spoke] = Basis.INFERRED.value
+    rule[spoke] = f"{rules.human_below:g} < p_model < {rules.model_above:g}"
 
-    basis[has_weight] = Basis.INFERRED.value
-    rule[has_weight] = f"{rules.human_below:g} < p_model < {rules.model_above:g}"
-    is_model = has_weight & (p_model >= rules.model_above)
+    ranked, smallest = _ranks(rows, p_values[about] if p_values is not None else None, num)
+    certain = spoke & (_logistic(prior + others) >= rules.model_above)
+    is_model = spoke & np.where(ranked, certain, p_model >= rules.model_above)
     origin[is_model], rule[is_model] = Origin.MODEL.value, f"p_model >= {rules.model_above:g}"
-    speaks_for_human = np.zeros(num, dtype=bool)
-    speaks_for_human[rows[(kind != EvidenceKind.DETECTOR) & (_floats(evidence["log_lr"]) < 0)]] = True
-    low = has_weight & (p_model <= rules.human_below)
-    rule[low] = f"p_model <= {rules.human_below:g}, from detectors alone"
-    is_human = low & speaks_for_human
+    flagged = ranked & ~certain & (smallest <= rules.flag_at)
+    if silenced is None:
+        origin[flagged], rule[flagged] = Origin.MODEL.value, f"local p-value <= {rules.flag_at:g}"
+    else:
+        rule[ranked & ~certain] = silenced
+
+    for_human = np.zeros(num, dtype=bool)
+    for_human[rows[(kind != EvidenceKind.DETECTOR.value) & (log_lr < 0)]] = True
+    low = spoke & (p_model <= rules.human_below) & (origin != Origin.MODEL.value)
+    rule[low & ~for_human] = f"p_model <= {rules.human_below:g}, from detectors alone"
+    is_human = low & for_human
     origin[is_human], rule[is_human] = Origin.HUMAN.value, f"p_model <= {rules.human_below:g}"
 
     # Weakest assertion first, so a stronger one overwrites it.
@@ -69,17 +92,17 @@ def resolve(doc_ids: pa.UuidArray, evidence: pa.Table, rules: Rules) -> pa.Table
     for asserting, on, why in asserted:
         members = kind == asserting.value
         says = _verdict(rows[members], score[members], num, rules if asserting is EvidenceKind.WATERMARK else None)
-        for value, name, certain in ((1, Origin.MODEL, 1.0), (-1, Origin.HUMAN, 0.0), (0, Origin.MIXED, 0.5)):
+        for value, name, known in ((1, Origin.MODEL, 1.0), (-1, Origin.HUMAN, 0.0), (0, Origin.MIXED, 0.5)):
             hit = says == value
             origin[hit], basis[hit], rule[hit] = name.value, on.value, why
             if on is not Basis.DECLARED:
-                p_model[hit] = certain
-                has_weight[hit] = True
+                p_model[hit] = known
+                spoke[hit] = True
     return pa.Table.from_arrays(
         [
             doc_ids,
             pa.array(origin.tolist(), type=pa.string()),
-            pa.array(p_model, mask=~has_weight),
+            pa.array(p_model, mask=~spoke),
             pa.array(basis.tolist(), type=pa.string()),
             pa.array(rule.tolist(), type=pa.string()),
         ],
@@ -87,27 +110,50 @@ def resolve(doc_ids: pa.UuidArray, evidence: pa.Table, rules: Rules) -> pa.Table
     )
 
 
-def fuse_rows(
-    rows: NDArray[np.int64], kind: NDArray[np.object_], evidence: pa.Table, rules: Rules, num: int
+def weigh(evidence: pa.Table, rules: Rules) -> Floats:
+    """The log likelihood ratio each row may claim under `rules`; NaN where it claims none."""
+    log_lr = _floats(evidence["log_lr"])
+    score = _floats(evidence["score"])
+    kind = np.asarray(evidence["kind"].to_pylist(), dtype=object)
+    declared = kind == EvidenceKind.DECLARED.value
+    log_lr[declared] = rules.declared_log_lr * score[declared]
+    similar = (kind == EvidenceKind.NEAR_DUPLICATE.value) & np.isnan(log_lr)
+    log_lr[similar] = rules.near_duplicate_log_lr * score[similar]
+    return np.clip(log_lr, -rules.max_log_lr, rules.max_log_lr)
+
+
+def _sum(rows: Rows, log_lr: Floats, chosen: NDArray[np.bool_], num: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """Sum per document of the chosen rows that claim something, and which documents have such a row."""
+    chosen = chosen & np.isfinite(log_lr)
+    total, spoke = np.zeros(num), np.zeros(num, dtype=bool)
+    np.add.at(total, rows[chosen], log_lr[chosen])
+    spoke[rows[chosen]] = True
+    return total, spoke
+
+
+def _pool(
+    rows: Rows, log_lr: Floats, kind: NDArray[np.object_], names: list[str], rules: Rules, num: int
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """The summed log likelihood ratio of each document, and whether anything spoke to it."""
-    log_lr = np.clip(_floats(evidence["log_lr"]), -rules.max_log_lr, rules.max_log_lr)
-    speaks = np.isfinite(log_lr)
-    is_detector = (kind == EvidenceKind.DETECTOR.value) & speaks
-    names = evidence["name"].to_pylist()
+    """The weighted mean of the detectors' ratios (a log-linear pool): never more than the boldest of them."""
     weight = np.array([rules.weight_of(name) for name in names], dtype=np.float64)
+    chosen = (kind == EvidenceKind.DETECTOR.value) & np.isfinite(log_lr) & (weight > 0)
     total, weights = np.zeros(num), np.zeros(num)
-    np.add.at(total, rows[is_detector], (weight * np.nan_to_num(log_lr))[is_detector])
-    np.add.at(weights, rows[is_detector], weight[is_detector])
-    fused = np.divide(total, weights, out=np.zeros(num), where=weights > 0)
-    others = speaks & ~is_detector
-    np.add.at(fused, rows[others], log_lr[others])
-    spoken = weights > 0
-    spoken[rows[others]] = True
-    return fused, spoken
+    np.add.at(total, rows[chosen], (weight * log_lr)[chosen])
+    np.add.at(weights, rows[chosen], weight[chosen])
+    return np.divide(total, weights, out=np.zeros(num), where=weights > 0), weights > 0
 
 
-def _verdict(rows: NDArray[np.int64], score: Floats, num: int, attest: Rules | None) -> Floats:
+def _ranks(rows: Rows, p_values: Floats | None, num: int) -> tuple[NDArray[np.bool_], Floats]:
+    """Which documents have a local p-value, and the smallest times how many there are (Bonferroni)."""
+    count, smallest = np.zeros(num), np.full(num, np.inf)
+    if p_values is not None:
+        known = np.isfinite(p_values)
+        np.add.at(count, rows[known], 1)
+        np.minimum.at(smallest, rows[known], p_values[known])
+    return count > 0, smallest * np.maximum(count, 1)
+
+
+def _verdict(rows: Rows, score: Floats, num: int, attest: Rules | None) -> Floats:
     """What the assertions of one kind say per document: 1, -1, 0, or NaN where there is none or they disagree."""
     if attest is not None:
         # A watermark's score is -log10 of its p-value; it can only ever speak for a model.
@@ -125,5 +171,9 @@ def _verdict(rows: NDArray[np.int64], score: Floats, num: int, attest: Rules | N
     return says
 
 
+def _logistic(logit: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-logit)))
+
+
 def _floats(column: pa.ChunkedArray) -> Floats:
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.array(column.to_numpy(zero_copy_only=False), dtype=np.float64)

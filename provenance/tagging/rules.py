@@ -8,7 +8,7 @@ from typing import Any
 
 from provenance.errors import ConfigError
 
-_PROBABILITIES = ("prior", "model_above", "human_below", "attested_p_value")
+_PROBABILITIES = ("prior", "model_above", "human_below", "flag_at", "attested_p_value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +21,16 @@ class Rules:
     """Inferred origin is model at or above this p_model."""
     human_below: float = 0.1
     """Inferred origin is human at or below this p_model, and only where evidence other than a detector says so."""
+    flag_at: float = 0.01
+    """Where local human texts are known: the share of such texts that may be called a model's by mistake."""
     attested_p_value: float = 1e-4
     """A watermark this unlikely by chance (after correction for the keys tried) attests a model."""
     max_log_lr: float = 12.0
     """No single piece of evidence weighs more than this, whatever it claims."""
     declared_log_lr: float = 1.5
     """What a source's own word weighs: about 4.5 to 1, because sources err (see `tag conflicts`)."""
+    near_duplicate_log_lr: float = 4.0
+    """What being a near-duplicate of a recorded model output weighs, times the similarity."""
     detector_weight: Mapping[str, float] = field(
         default_factory=lambda: {"stack": 1.0, "transformer": 1.0, "likelihood": 0.5}
     )
@@ -37,7 +41,7 @@ class Rules:
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise ConfigError(f"rules: {name} must be in (0, 1), got {value}")
-        for name in ("max_log_lr", "declared_log_lr"):
+        for name in ("max_log_lr", "declared_log_lr", "near_duplicate_log_lr"):
             value = getattr(self, name)
             if not 0 < value <= 50:
                 raise ConfigError(f"rules: {name} must be in (0, 50], got {value}")
