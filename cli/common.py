@@ -96,12 +96,17 @@ def with_output(command: Command) -> Command:
     """Give the command an `out` argument, set by `--format` or `--json`."""
 
     @click.option(
-        "--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True, help="Output format."
+        "--format",
+        "output_format",
+        type=click.Choice(FORMATS),
+        default="table",
+        show_default=True,
+        help="Output format.",
     )
     @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
     @functools.wraps(command)
-    def wrapper(*args: Any, format_: str, as_json: bool, **kwargs: Any) -> Any:
-        return command(*args, out=Output("json" if as_json else format_), **kwargs)
+    def wrapper(*args: Any, output_format: str, as_json: bool, **kwargs: Any) -> Any:
+        return command(*args, out=Output("json" if as_json else output_format), **kwargs)
 
     return wrapper
 
