@@ -12,7 +12,10 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.errors import NotFoundError
+from provenance.errors import MissingExtraError, NotFoundError
+
+_NEURAL = frozenset({"torch", "transformers", "safetensors", "tokenizers"})
+"""What the extra `neural` brings."""
 from provenance.types import EvidenceKind
 
 
@@ -30,11 +33,16 @@ class Registry:
         return name in self._entries
 
     def load(self, name: str) -> Any:
-        """The class or function registered as `name`. Raises NotFoundError."""
+        """The class or function registered as `name`. Raises NotFoundError, MissingExtraError."""
         if name not in self._entries:
             raise NotFoundError.of(self.kind, name, self._entries)
         module, _, attribute = self._entries[name].partition(":")
-        return getattr(import_module(module), attribute)
+        try:
+            return getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in _NEURAL:
+                raise
+            raise MissingExtraError.of(f"{self.kind} {name!r}", "neural") from error
 
 
 @runtime_checkable
@@ -225,6 +233,7 @@ WORLDS = Registry(
     "world",
     {
         "categorical": "provenance.recursion.models.categorical:CategoricalWorld",
+        "causal_lm": "provenance.recursion.models.causal_lm:CausalLmWorld",
         "gaussian": "provenance.recursion.models.gaussian:GaussianWorld",
         "gaussian_nd": "provenance.recursion.models.gaussian_nd:GaussianNDWorld",
         "gmm": "provenance.recursion.models.gmm:GMMWorld",
@@ -241,22 +250,38 @@ METRICS = Registry(
         "absorbed": "provenance.recursion.metrics.categorical:ABSORBED",
         "accuracy": "provenance.recursion.metrics.accuracy:METRIC",
         "bits_per_byte": "provenance.recursion.metrics.bits_per_byte:METRIC",
+        "class_coverage": "provenance.recursion.metrics.classes:CLASS_COVERAGE",
         "coefficient_error": "provenance.recursion.metrics.regression:METRIC",
         "component_sd": "provenance.recursion.metrics.mixture:COMPONENT_SD",
+        "copied": "provenance.recursion.metrics.copied:METRIC",
         "distinct_1": "provenance.recursion.metrics.distinct:DISTINCT_1",
         "distinct_2": "provenance.recursion.metrics.distinct:DISTINCT_2",
         "distinct_3": "provenance.recursion.metrics.distinct:DISTINCT_3",
         "effective_m": "provenance.recursion.metrics.categorical:EFFECTIVE_M",
+        "frechet_distance": "provenance.recursion.metrics.frechet:FRECHET",
         "kl_divergence": "provenance.recursion.metrics.gaussian:KL_DIVERGENCE",
         "l2_distance": "provenance.recursion.metrics.mixture:L2_DISTANCE",
         "l2_squared": "provenance.recursion.metrics.categorical:L2_SQUARED",
+        "latent_sd": "provenance.recursion.metrics.latent:METRIC",
         "log_det": "provenance.recursion.metrics.gaussian:LOG_DET",
         "log_variance": "provenance.recursion.metrics.gaussian:LOG_VARIANCE",
         "lost_mass": "provenance.recursion.metrics.categorical:LOST_MASS",
+        "mauve": "provenance.recursion.metrics.mauve:METRIC",
         "mean_error": "provenance.recursion.metrics.gaussian:MEAN_ERROR",
+        "perplexity": "provenance.recursion.metrics.perplexity:PERPLEXITY",
+        "perplexity_text": "provenance.recursion.metrics.perplexity:PERPLEXITY_TEXT",
+        "precision": "provenance.recursion.metrics.frechet:PRECISION",
         "rare_word_coverage": "provenance.recursion.metrics.vocabulary:RARE_WORD_COVERAGE",
+        "recall": "provenance.recursion.metrics.frechet:RECALL",
+        "repetition_4": "provenance.recursion.metrics.repetition:METRIC",
+        "representation": "provenance.recursion.metrics.classes:REPRESENTATION",
         "reverse_kl": "provenance.recursion.metrics.categorical:REVERSE_KL",
+        "sample_perplexity": "provenance.recursion.metrics.perplexity:SAMPLE_PERPLEXITY",
+        "sample_perplexity_histogram": "provenance.recursion.metrics.perplexity:SAMPLE_HISTOGRAM",
+        "sample_too_easy": "provenance.recursion.metrics.perplexity:SAMPLE_TOO_EASY",
+        "sample_too_hard": "provenance.recursion.metrics.perplexity:SAMPLE_TOO_HARD",
         "sd_error": "provenance.recursion.metrics.gaussian:SD_ERROR",
+        "self_bleu": "provenance.recursion.metrics.self_bleu:METRIC",
         "squared_mean_error": "provenance.recursion.metrics.gaussian:SQUARED_MEAN_ERROR",
         "sum_p2": "provenance.recursion.metrics.categorical:SUM_P2",
         "support": "provenance.recursion.metrics.categorical:SUPPORT",
@@ -267,5 +292,6 @@ METRICS = Registry(
         "vocabulary": "provenance.recursion.metrics.vocabulary:VOCABULARY",
         "vocabulary_coverage": "provenance.recursion.metrics.vocabulary:VOCABULARY_COVERAGE",
         "w2_squared": "provenance.recursion.metrics.gaussian:W2_SQUARED",
+        "zipf_exponent": "provenance.recursion.metrics.zipf:METRIC",
     },
 )

@@ -154,11 +154,14 @@ def shares(logits: Any, decoding: Decoding, n: int = 40_000) -> Any:
     return torch.bincount(draw(logits.expand(n, -1), uniform, decoding), minlength=logits.shape[-1]).double() / n
 
 
-def test_sampled_tokens_follow_the_softmax() -> None:
-    logits = torch.tensor([2.0, 0.0, -1.0, 1.0])
-    expected = (logits / 0.7).double().softmax(-1)
-    found = shares(logits, Decoding(method="sample", temperature=0.7))
-    assert ((found - expected).abs() < 4 * (expected * (1 - expected) / 40_000).sqrt()).all()
+def test_sampled_tokens_follow_the_softmax_at_their_temperature(model: Any, prompts: Any) -> None:
+    n = 6_000
+    with torch.no_grad():
+        expected = (model(prompts[:1]).logits[0, -1].double() / 1.7).softmax(-1)
+    request = Request(decoding=Decoding(method="sample", temperature=1.7), max_new_tokens=1)
+    drawn = generate(model, prompts[:1].expand(n, -1), request, seed=2, batch_size=1_000)
+    found = torch.bincount(drawn.flatten(), minlength=VOCABULARY).double() / n
+    assert ((found - expected).abs() < 4.5 * (expected * (1 - expected) / n).sqrt() + 1 / n).all()
 
 
 def test_top_k_and_top_p_leave_the_rest_out() -> None:
@@ -183,7 +186,7 @@ def test_a_processor_sees_the_whole_text_and_decides(model: Any, prompts: Any) -
         lengths.append(text.shape[1])
         return torch.full_like(scores, -torch.inf).index_fill(-1, torch.tensor([9]), 0.0)
 
-    request = Request(decoding=Decoding(), max_new_tokens=3, processor=only_token_9)
+    request = Request(decoding=Decoding(), max_new_tokens=3, processor=lambda: only_token_9)
     assert (generate(model, prompts, request) == 9).all()
     assert lengths == [LENGTH, LENGTH + 1, LENGTH + 2]
 

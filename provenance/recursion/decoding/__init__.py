@@ -78,6 +78,7 @@ def _one_by_one(model: PreTrainedModel, prompts: Tensor, request: Request, seed:
     sampled = request.decoding.method == "sample"
     uniforms = _uniforms(seed, first, n, steps, device) if sampled else torch.empty(0)
     eos = torch.tensor(request.eos, dtype=torch.int64, device=device)
+    processor = request.processor() if request.processor else None
     continuation = Continuation(model, prompts, width=1, max_new_tokens=steps)
     text = torch.cat([prompts, prompts.new_full((n, steps), request.pad)], dim=1)
     running = torch.ones(n, dtype=torch.bool, device=device)
@@ -88,8 +89,10 @@ def _one_by_one(model: PreTrainedModel, prompts: Tensor, request: Request, seed:
             logits = penalise_repetition(logits, text[:, :at], request.decoding.repetition_penalty)
         if len(eos) and step < request.min_new_tokens:
             logits = logits.index_fill(-1, eos, -torch.inf)
-        if request.processor is not None:
-            logits = request.processor(text[:, :at], logits)
+        if sampled:
+            logits = logits / request.decoding.temperature
+        if processor is not None:
+            logits = processor(text[:, :at], logits)
         token = draw(logits, uniforms[:, step], request.decoding) if sampled else logits.argmax(dim=-1)
         text[:, at] = torch.where(running, token, request.pad)
         running &= ~torch.isin(token, eos)

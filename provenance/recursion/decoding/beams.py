@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers.modeling_utils import PreTrainedModel
 
 from provenance.recursion.decoding.choosing import penalise_repetition
-from provenance.recursion.decoding.settings import Request
+from provenance.recursion.decoding.settings import Decoding, Processor, Request
 from provenance.recursion.decoding.slots import Continuation
 
 _IMPOSSIBLE = -1.0e9
@@ -27,12 +27,13 @@ def beam_search(model: PreTrainedModel, prompts: Tensor, request: Request) -> Te
     scores = torch.zeros(n, 1, device=prompts.device)
     tokens: list[Tensor] = []
     parents: list[Tensor] = []
-    sees_text = request.decoding.repetition_penalty != 1 or request.processor is not None
+    processor = request.processor() if request.processor else None
+    sees_text = request.decoding.repetition_penalty != 1 or processor is not None
     text = prompts[:, None, :]  # (n, beams, length), kept up only where something reads it
     logits = continuation.start()[:, None, :]
     for step in range(request.max_new_tokens):
         forbidden = eos if step < request.min_new_tokens else eos[:0]
-        candidates, beam, token = _best(*_log_probs(logits, text, request, forbidden), scores, keep)
+        candidates, beam, token = _best(*_log_probs(logits, text, request.decoding, forbidden, processor), scores, keep)
         ends = torch.isin(token, eos) if step < last else torch.ones_like(token, dtype=torch.bool)
         finished.offer(candidates, beam, token, ends & in_reach, step)
         if step == last:
@@ -49,21 +50,23 @@ def beam_search(model: PreTrainedModel, prompts: Tensor, request: Request) -> Te
     return _read_back(finished, tokens, parents, request)
 
 
-def _log_probs(logits: Tensor, text: Tensor, request: Request, forbidden: Tensor) -> tuple[Tensor, Tensor]:
+def _log_probs(
+    logits: Tensor, text: Tensor, decoding: Decoding, forbidden: Tensor, processor: Processor | None
+) -> tuple[Tensor, Tensor]:
     """Scores (n, beams, vocabulary) and what to subtract from each row (n, beams, 1) to make them log-probabilities.
 
     Kept apart because subtracting from the few best is cheaper than from the whole vocabulary.
     """
     normaliser = logits.logsumexp(dim=-1, keepdim=True)
-    if request.decoding.repetition_penalty != 1 or request.processor is not None:
+    if decoding.repetition_penalty != 1 or processor is not None:
         # Penalties act on log-probabilities, all below zero.
         logits, normaliser = logits - normaliser, torch.zeros_like(normaliser)
-    if request.decoding.repetition_penalty != 1:
-        logits = penalise_repetition(logits, text, request.decoding.repetition_penalty)
+    if decoding.repetition_penalty != 1:
+        logits = penalise_repetition(logits, text, decoding.repetition_penalty)
     if len(forbidden):
         logits = logits.index_fill(-1, forbidden, -torch.inf)
-    if request.processor is not None:
-        logits = request.processor(text.flatten(0, 1), logits.flatten(0, 1)).view(logits.shape)
+    if processor is not None:
+        logits = processor(text.flatten(0, 1), logits.flatten(0, 1)).view(logits.shape)
     return logits, normaliser
 
 

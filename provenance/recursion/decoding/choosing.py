@@ -18,7 +18,6 @@ def draw(logits: Tensor, uniform: Tensor, settings: Decoding) -> Tensor:
     A row's token depends on that row and its number alone, so batches can be cut anywhere. The CDF is float64: in
     float32 a token rarer than 6e-8 would never be drawn, and vanishing tails are what we measure.
     """
-    logits = logits / settings.temperature
     tokens = None
     if settings.top_k or settings.top_p < 1:
         k = min(settings.top_k or logits.shape[-1], logits.shape[-1])

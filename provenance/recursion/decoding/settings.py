@@ -46,4 +46,5 @@ class Request:
     """Tokens that end a text; none: every text has max_new_tokens."""
     pad: int = 0
     """What follows an end-of-text token."""
-    processor: Processor | None = None
+    processor: Callable[[], Processor] | None = None
+    """Makes the processor of one batch, which sees all of that batch's steps in order."""
