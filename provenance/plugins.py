@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import MissingExtraError, NotFoundError
+from provenance.types import EvidenceKind
 
 _NEURAL = frozenset({"torch", "transformers", "safetensors", "tokenizers"})
 """What the extra `neural` brings."""
-from provenance.types import EvidenceKind
 
 
 class Registry:
