@@ -9,6 +9,8 @@ from uuid import UUID
 import pyarrow as pa
 
 from provenance import tables
+from provenance.catalog.lineage import add_edges
+from provenance.types import LineageEdge, Relation
 
 if TYPE_CHECKING:
     import duckdb
@@ -194,15 +196,6 @@ def commit_decisions(
             "DELETE FROM near_duplicate WHERE NOT kept AND other_id IN "
             "(SELECT doc_id FROM near_duplicate WHERE NOT kept) RETURNING doc_id"
         ).fetchall()
-        new = con.execute(
-            """
-            INSERT INTO lineage_edge
-            SELECT 'doc:' || doc_id, 'doc:' || other_id, 'near_duplicate_of', $activity, $at FROM recovered
-            EXCEPT SELECT child, parent, relation, $activity, $at FROM lineage_edge
-            WHERE relation = 'near_duplicate_of' RETURNING child
-            """,
-            {"activity": activity.activity_id, "at": activity.started_at},
-        ).fetchall()
         con.execute(
             """
             INSERT INTO evidence_row
@@ -222,7 +215,12 @@ def commit_decisions(
                 "at": activity.started_at,
             },
         )
-    return len(new), len(lapsed)
+    edges = [
+        LineageEdge(child=f"doc:{child}", parent=f"doc:{parent}", relation=Relation.NEAR_DUPLICATE_OF)
+        for child, parent in zip(recovered["doc_id"].to_pylist(), recovered["other_id"].to_pylist(), strict=True)
+    ]
+    new = add_edges(con, edges, activity_id=activity.activity_id, at=activity.started_at)
+    return new, len(lapsed)
 
 
 @contextmanager
