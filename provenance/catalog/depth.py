@@ -85,7 +85,7 @@ _INNER_CHILD = "s.child IN (SELECT node FROM graph_inner)"
 _OUTER = "INSERT INTO graph_depth " + _FROM_PARENTS.format(more="", where=f"NOT {_OPEN}")
 _LEAVES = "INSERT INTO graph_depth " + _FROM_PARENTS.format(more="", where=f"{_OPEN} AND NOT {_INNER_CHILD}")
 # What an inner document has from other parents stands in the chain as one more parent, named by a hash of its id.
-_OUTSIDE = f"{_INNER_CHILD} AND s.parent NOT IN (SELECT node FROM graph_inner)"
+_OUTSIDE = f"{_INNER_CHILD} AND NOT s.parent IN (SELECT node FROM graph_inner)"  # noqa: S608
 _ROOT = ", sum(s.weight) AS weight, md5(s.child::VARCHAR)::UUID AS root"
 _CHAIN_ROOTS = "CREATE OR REPLACE TEMP TABLE graph_chain_root AS " + _FROM_PARENTS.format(more=_ROOT, where=_OUTSIDE)
 _CHAIN = """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from provenance.catalog.corpora import find_document, get_corpus
+from provenance.catalog.depth import DepthCount, count_depths, graph_depths
 from provenance.catalog.mixes import get_mix
 from provenance.errors import DataError, NotFoundError, UsageError
 from provenance.types import LineageEdge, Relation
@@ -286,3 +287,44 @@ def _components(con: "duckdb.DuckDBPyConnection") -> dict[int, int]:
     _, label = connected_components(graph, directed=True, connection="strong")
     in_cycle = np.bincount(label)[label] > 1
     return dict(zip(nodes[in_cycle].tolist(), label[in_cycle].tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDescription:
+    """One node and what is around it."""
+
+    node: str
+    generation: int | None
+    generation_max: int | None
+    human_ancestry: float | None
+    parents: list[tuple[str, str]]
+    """(relation, parent) of its own edges."""
+    ancestors: int
+    descendants: int
+
+
+def describe_node(catalog: "Catalog", ref: str) -> NodeDescription:
+    """What `lineage show` prints. Raises NotFoundError."""
+    node = resolve_node(catalog, ref)
+    with catalog.read() as con:
+        depth = con.execute(
+            """
+            SELECT min(generation), CASE WHEN count(*) = count(generation_max) THEN max(generation_max) END,
+                sum(weight * human_ancestry) / sum(weight) FROM node_documents(?)
+            """,
+            [node],
+        ).fetchall()[0]
+        above, below = (
+            con.execute(f"SELECT count(*) FROM {macro}(?)", [node]).fetchall()[0][0]  # noqa: S608
+            for macro in ("ancestors", "descendants")
+        )
+    return NodeDescription(
+        node=node, generation=depth[0], generation_max=depth[1], human_ancestry=depth[2],
+        parents=parents(catalog, node), ancestors=above, descendants=below,
+    )  # fmt: skip
+
+
+def all_depths(catalog: "Catalog") -> list[DepthCount]:
+    """How many documents lie how deep, from the whole graph."""
+    with catalog.read() as con, graph_depths(con):
+        return count_depths(con)

@@ -264,3 +264,14 @@ def locate(catalog: "Catalog", corpora: Sequence[CorpusInfo], doc_ids: pa.Array)
             """,  # noqa: S608
             params=[[info.corpus_id for info in corpora]],
         ).to_arrow_table()
+
+
+def mix_rows(catalog: "Catalog", mix: MixInfo) -> pa.Table:
+    """position, doc_id, weight and share of a mix's documents, in order."""
+    with catalog.read() as con:
+        con.execute("SET python_enable_replacements = false")
+        con.execute("SET arrow_lossless_conversion = true")
+        return con.sql(
+            "SELECT position, doc_id, weight, share FROM mix_document WHERE mix = ? AND version = ? ORDER BY position",
+            params=[mix.mix, mix.version],
+        ).to_arrow_table()
