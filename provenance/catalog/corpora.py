@@ -268,8 +268,8 @@ def insert_corpus(
         """,
         [activity_id, at, str(staged.folder / "evidence.parquet")],
     )
-    row = con.execute(f"SELECT {_COLUMNS} FROM corpus WHERE corpus_id = ?", [corpus_id]).fetchone()  # noqa: S608
-    assert row is not None
+    # All of it fetched: a result left open would keep the caller's transaction from registering tables.
+    row = con.execute(f"SELECT {_COLUMNS} FROM corpus WHERE corpus_id = ?", [corpus_id]).fetchall()[0]  # noqa: S608
     return _info(row)
 
 
