@@ -37,7 +37,8 @@ def checked(model: type[ConfigT], data: Mapping[str, Any], source: str) -> Confi
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelled key is often also a missing one: say the misspelling.
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         where = _key(first["loc"])
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"{source}: unknown key {where!r}", hint=_suggest(model, first["loc"])) from None

@@ -1,0 +1,53 @@
+"""Runs an experiment in processes that are killed at random moments, until it is done; not a test module itself.
+
+`python kill_experiment.py CATALOG EXPERIMENT.toml KILLS SEED` prints how many kills hit a running process. Children are
+forked from this single-threaded process, so imports are paid for once.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from provenance.catalog.store import Catalog
+from provenance.recursion.config import load_experiment
+from provenance.recursion.in_catalog import plan_experiment, run_in_catalog
+
+
+def run(root: Path, file: Path) -> None:
+    """The experiment, to its end."""
+    catalog = Catalog.open(root)
+    for _ in run_in_catalog(catalog, plan_experiment(catalog, load_experiment(file), folder=file.parent)):
+        pass
+
+
+def main(root: Path, file: Path, kills: int, seed: int) -> None:
+    """Kill until `kills` have hit, then let it finish. Longest life first measured, so that moments spread over it."""
+    chance = random.Random(seed)
+    life, hits, finished = 0.4, 0, False
+    while not finished:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                run(root, file)
+                code = 0
+            finally:
+                os._exit(code)
+        if hits < kills:
+            time.sleep(chance.uniform(0.0, life))
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            hits += 1
+        elif os.WEXITSTATUS(status) != 0:
+            sys.exit(1)
+        else:
+            finished = True
+    sys.stdout.write(f"{hits}\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

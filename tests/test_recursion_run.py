@@ -1,0 +1,350 @@
+"""Experiments on disk and in the catalog: shared first generation, control, resume, refusals, damage, full disk."""
+
+import errno
+import json
+import os
+
+import pytest
+
+from provenance.catalog.query import run_query
+from provenance.config import checked
+from provenance.errors import ConfigError, DataError, NotFoundError, ProvenanceError
+from provenance.recursion.config import Experiment
+from provenance.recursion.in_catalog import (
+    load_real,
+    named_experiment,
+    plan_experiment,
+    remove,
+    run_in_catalog,
+    stored_experiment,
+)
+from provenance.recursion.manifest import digest, read_arrays, read_manifest, write_generation
+from provenance.recursion.run import Plan, preview, run_experiment
+
+WORDS = ("red", "old", "big", "sad"), ("cat", "dog", "fox"), ("hat", "car", "cup", "box", "map")
+TINY = 'name = "a"\nworld = "ngram"\ngenerations = 1\npolicies = ["replace"]\nbudget = {documents = 5}\n'
+TEXTS = [f"the {a} {b} sees a {c} and the {c} sees {b}" for a in WORDS[0] for b in WORDS[1] for c in WORDS[2]]
+
+
+def experiment(**tables):
+    return checked(
+        Experiment,
+        {
+            "name": "small",
+            "world": "gaussian",
+            "generations": 4,
+            "seeds": [0, 1],
+            "policies": ["replace", "accumulate"],
+            "budget": {"documents": 20},
+            "model": {"replicas": 5},
+            **tables,
+        },
+        "test.toml",
+    )
+
+
+def plan(tmp_path, **tables):
+    described = experiment(**tables)
+    return Plan(experiment=described, policies=described.resolved_policies(), folder=tmp_path / "experiments")
+
+
+def contents(plan):
+    """Every manifest without its times, and the digest of every array file."""
+    found = {}
+    for run in plan.runs:
+        for folder, _ in plan.segments(run):
+            manifest = read_manifest(folder)
+            for entry in manifest["generations"]:
+                entry.pop("seconds")
+            arrays = {name: digest(read_arrays(folder, name)) for name in ("training", "kept", "model")}
+            found[folder.relative_to(plan.folder)] = (manifest, arrays)
+    return found
+
+
+@pytest.fixture
+def books(catalog, run, write_jsonl):
+    path = write_jsonl("books.jsonl", [{"text": text} for text in TEXTS])
+    assert run("corpus", "add", "books", path, "--origin", "human").exit_code == 0
+    return catalog
+
+
+def text_experiment(**tables):
+    return checked(
+        Experiment,
+        {
+            "name": "tale",
+            "world": "ngram",
+            "generations": 2,
+            "seeds": [0, 1],
+            "policies": ["replace", "accumulate"],
+            "real": {"corpus": "books", "held_out": 0.2},
+            "budget": {"documents": 20},
+            **tables,
+        },
+        "test.toml",
+    )
+
+
+def rows(catalog, sql):
+    return run_query(catalog, sql).rows
+
+
+def test_every_policy_starts_from_the_same_first_generation(tmp_path):
+    first = {}
+    for result in run_experiment(plan(tmp_path)):
+        if result.generation == 0:
+            first.setdefault(result.run.seed, set()).add(result.summary["model_sha256"])
+    assert [len(models) for models in first.values()] == [1, 1]
+    assert first[0] != first[1]
+    assert len(list((tmp_path / "experiments" / "generation-0").iterdir())) == 2
+
+
+def test_the_control_runs_without_being_asked_for(tmp_path):
+    names = [run.policy.name for run in plan(tmp_path, seeds=[0]).runs]
+    assert names == ["replace", "accumulate", "control"]
+    assert [run.policy.name for run in plan(tmp_path, seeds=[0], policies=["control"]).runs] == ["control"]
+
+
+@pytest.mark.parametrize("record_every", [1, 3])
+def test_a_run_that_stopped_anywhere_ends_like_one_that_did_not(tmp_path, record_every):
+    whole = plan(tmp_path / "whole", record_every=record_every, seeds=[0], policies=["accumulate"])
+    results = list(run_experiment(whole))
+    for stop in range(0, len(results), 2):
+        broken = plan(tmp_path / f"broken-{stop}", record_every=record_every, seeds=[0], policies=["accumulate"])
+        for count, _ in enumerate(run_experiment(broken)):
+            if count == stop:
+                break
+        again = list(run_experiment(broken))
+        assert [r.summary["kept_sha256"] for r in again] == [r.summary["kept_sha256"] for r in results]
+        assert contents(broken) == contents(whole)
+
+
+def test_a_half_written_generation_never_happened(tmp_path):
+    whole = plan(tmp_path, seeds=[0], policies=["replace"])
+    list(run_experiment(whole))
+    before = contents(whole)
+    folder = whole.segments(whole.runs[0])[2][0]
+    (folder / "manifest.json").unlink()
+    (folder / "kept.npz").write_bytes(b"half")
+    resumed = [result.resumed for result in run_experiment(whole) if result.run == whole.runs[0]]
+    assert resumed == [True, True, False, False, False]
+    assert contents(whole) == before
+
+
+def test_a_grown_plan_keeps_what_is_there(tmp_path):
+    list(run_experiment(plan(tmp_path, generations=2, seeds=[0], policies=["replace"])))
+    grown = list(run_experiment(plan(tmp_path, generations=3, seeds=[0, 1], policies=["replace", "accumulate"])))
+    kept = [(r.run.policy.name, r.run.seed, r.generation) for r in grown if r.resumed]
+    assert ("replace", 0, 2) in kept
+    assert ("replace", 0, 3) not in kept
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"replicas": 6}}, "exists with other settings"),
+        ({"budget": {"documents": 21}}, "exists with other settings"),
+        ({"policies": [{"name": "replace", "share": [{"where": "generation = 0", "share": 1.0}]}]}, "policy 'replace'"),
+    ],
+)
+def test_a_changed_plan_under_the_same_name_is_refused(tmp_path, change, message):
+    list(run_experiment(plan(tmp_path, generations=1)))
+    with pytest.raises(ConfigError, match=message):
+        list(run_experiment(plan(tmp_path, generations=1, **change)))
+
+
+def test_nothing_is_claimed_by_an_experiment_that_cannot_start(tmp_path):
+    for wrong in ({"world": "gausian"}, {"model": {"replica": 5}}, {"metrics": {"names": ["varience"]}}):
+        with pytest.raises((NotFoundError, ConfigError)):
+            list(run_experiment(plan(tmp_path, **wrong)))
+    assert not (tmp_path / "experiments").exists()
+
+
+def test_a_damaged_manifest_is_named(tmp_path):
+    whole = plan(tmp_path, seeds=[0], policies=["replace"])
+    list(run_experiment(whole))
+    folder = whole.segments(whole.runs[0])[1][0]
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(DataError, match=r"manifest\.json is damaged"):
+        list(run_experiment(whole))
+    (folder / "manifest.json").write_text(json.dumps({"schema": "provenance.generation/9"}))
+    with pytest.raises(DataError, match=r"schema 'provenance\.generation/9'"):
+        list(run_experiment(whole))
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_what_was_finished(tmp_path, monkeypatch):
+    whole = plan(tmp_path, seeds=[0], policies=["replace"])
+    real_fsync, written = os.fsync, []
+
+    def full(handle):
+        written.append(handle)
+        if len(written) > 12:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real_fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ProvenanceError, match=r"policy 'replace', generation \d could not be written .*No space left"):
+        list(run_experiment(whole))
+    monkeypatch.setattr(os, "fsync", real_fsync)
+    resumed = [result.resumed for result in run_experiment(whole)]
+    assert any(resumed)
+    other = plan(tmp_path / "other", seeds=[0], policies=["replace"])
+    list(run_experiment(other))
+    assert contents(whole) == contents(other)
+
+
+def test_a_preview_writes_nothing_and_counts_what_is_left(tmp_path):
+    small = plan(tmp_path)
+    seen = preview(small)
+    assert (seen.runs, seen.generations, seen.finished) == (6, 2 * (1 + 3 * 4), 0)
+    assert seen.seconds > 0
+    assert seen.disk_bytes > 0
+    assert not (tmp_path / "experiments").exists()
+    list(run_experiment(small))
+    assert preview(small).finished == seen.generations
+
+
+def test_a_manifest_that_cannot_be_written_leaves_no_generation(tmp_path):
+    with pytest.raises(TypeError):
+        write_generation(tmp_path / "1", {"kept": {}}, {"generations": object()}, what="x")
+    assert (tmp_path / "1" / "kept.npz").exists()
+    assert read_manifest(tmp_path / "1") is None
+
+
+def test_what_models_wrote_returns_to_the_catalog_with_its_lineage(books):
+    planned = plan_experiment(books, text_experiment())
+    results = list(run_in_catalog(books, planned))
+    assert len(results) == 18
+    assert rows(books, "select count(*), count(distinct sampled_corpus) from generations") == [(18, 2 + 2 * 3 * 2)]
+    origins = rows(books, "select origin, generation, count(*) from documents group by all order by all")
+    assert ("human", 0, len(TEXTS)) in origins
+    assert {row[1] for row in origins if row[0] == "model"} == {1, 2, 3}
+    assert rows(books, "select distinct basis from tags where origin = 'model'") == [("recorded",)]
+    edges = rows(books, "select child, parent, relation from lineage where child like 'model:tale/replace-s0/1'")
+    assert edges == [("model:tale/replace-s0/1", "corpus:tale.s0.0@1", "trained_on")]
+    metrics = rows(books, "select count(distinct metric), bool_and(value is not null) from metrics")
+    assert metrics[0][0] >= 8
+    assert rows(books, "select distinct status from runs") == [("done",)]
+    assert rows(books, "select status from activities where command = 'experiment run'") == [("done",)]
+
+
+def test_running_again_changes_no_row(books):
+    tables = ("generations", "metrics", "models", "lineage", "documents", "runs")
+    planned = plan_experiment(books, text_experiment())
+    list(run_in_catalog(books, planned))
+    before = {table: sorted(map(str, rows(books, f"from {table}"))) for table in tables}
+    assert all(result.resumed for result in run_in_catalog(books, planned))
+    assert {table: sorted(map(str, rows(books, f"from {table}"))) for table in tables} == before
+
+
+def test_held_out_texts_and_their_copies_never_reach_a_training_set(catalog, run, write_jsonl):
+    path = write_jsonl("twice.jsonl", [{"text": text, "id": f"{i}"} for i, text in enumerate(TEXTS * 2)])
+    assert run("corpus", "add", "books", path, "--origin", "human", "--key-field", "id").exit_code == 0
+    real = load_real(catalog, text_experiment().real)
+    assert real.held_out
+    assert not set(real.held_out) & set(real.texts)
+    assert len(real.held_out) + len(real.texts) == 2 * len(TEXTS)
+
+
+def test_the_real_documents_are_those_the_predicate_says(books):
+    with pytest.raises(DataError, match="no document of corpus 'books' satisfies"):
+        load_real(books, text_experiment(real={"corpus": "books", "where": "origin = 'model'"}).real)
+    some = load_real(books, text_experiment(real={"corpus": "books", "where": "key like '%1'", "held_out": 0.0}).real)
+    assert len(some.texts) == len([n for n in range(1, len(TEXTS) + 1) if str(n).endswith("1")])
+
+
+def test_a_held_out_corpus_trains_no_model(catalog, run, write_jsonl):
+    path = write_jsonl("kept.jsonl", [{"text": text} for text in TEXTS])
+    assert run("corpus", "add", "books", path, "--origin", "human", "--held-out").exit_code == 0
+    with pytest.raises(ConfigError, match="corpus 'books' is held out"):
+        plan_experiment(catalog, text_experiment())
+
+
+def test_an_experiment_is_forgotten_but_not_what_it_wrote(books):
+    planned = plan_experiment(books, text_experiment(seeds=[0]))
+    list(run_in_catalog(books, planned))
+    documents = rows(books, "select count(*) from documents")
+    remove(books, "tale")
+    assert rows(books, "select count(*) from metrics") == [(0,)]
+    assert rows(books, "select count(*) from documents") == documents
+    with pytest.raises(NotFoundError, match="no experiment named 'tale'"):
+        stored_experiment(books, "tale")
+
+
+def test_the_command_runs_resumes_shows_and_compares(books, run, tmp_path):
+    file = tmp_path / "tale.toml"
+    file.write_text(
+        'name = "tale"\nworld = "ngram"\ngenerations = 1\npolicies = ["replace"]\n'
+        '[real]\ncorpus = "books"\n[budget]\ndocuments = 20\n'
+    )
+    planned = json.loads(run("experiment", "run", file, "--dry-run", "--json").stdout)
+    assert (planned["schema"], planned["generations"]) == ("provenance.experiment.plan/1", 3)
+    assert run("experiment", "ls", "--format", "quiet").stdout == ""
+    shown = json.loads(run("experiment", "run", file, "--json").stdout)
+    assert {row["policy"] for row in shown["rows"]} == {"replace", "control"}
+    assert json.loads(run("experiment", "resume", "tale", "--json").stdout) == shown
+    compared = json.loads(run("experiment", "compare", "tale", "bits_per_byte", "--json").stdout)
+    assert compared["columns"] == ["generation", "control", "replace"]
+    assert len(compared["rows"]) == 2
+    assert run("experiment", "rm", "tale").stdout == "removed experiment tale\n"
+
+
+@pytest.mark.parametrize(
+    ("toml", "message", "hint"),
+    [
+        ('world = "ngram"', "missing key 'name'", ""),
+        ('name = "a"\nwrold = "x"', "unknown key 'wrold'", "did you mean 'world'?"),
+        ('name = "a"\nworld = "gausian"\ngenerations = 1\npolicies = ["replace"]\nbudget = {documents = 5}',
+         "no world named 'gausian'", "did you mean 'gaussian'?"),
+        ('name = "a"\nworld = "gaussian"\ngenerations = 1\npolicies = ["repalce"]\nbudget = {documents = 5}',
+         "no policy named 'repalce'", "shipped: "),
+        ('name = "a"\nworld = "ngram"\ngenerations = 1\npolicies = ["replace"]\nbudget = {documents = 5}',
+         "world 'ngram' needs texts", "name a corpus under [real]"),
+        (TINY + 'real.corpus = "b"', "no corpus named 'b'", ""),
+    ],
+)  # fmt: skip
+def test_a_wrong_experiment_file_is_one_error_with_a_hint(run, tmp_path, catalog, toml, message, hint):
+    file = tmp_path / "wrong.toml"
+    file.write_text(toml)
+    result = run("experiment", "run", file)
+    assert result.exit_code == 2
+    error, *rest = result.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert message in error
+    assert hint in "".join(rest)
+    assert rows(catalog, "select count(*) from experiments") == [(0,)]
+
+
+def test_every_shipped_recipe_is_a_valid_experiment_under_its_own_name():
+    from provenance.recursion.in_catalog import shipped
+
+    for kind, name, description in shipped():
+        assert description
+        if kind == "experiment":
+            found, _ = named_experiment(name)
+            assert found.name == name
+            assert found.resolved_policies()
+
+
+def test_theory_holds_and_its_controls_are_rejected(run):
+    from provenance.recursion.theory import checks_discrete, checks_gaussian, checks_other
+    from provenance.recursion.theory.checks import Effort
+
+    effort = Effort(scale=1, seed=0)
+    groups = (checks_gaussian.golden, checks_gaussian.temperature, checks_discrete.decoding, checks_other.kernel)
+    checks = [check for group in groups for check in group(effort)]
+    assert all(check.ok for check in checks)
+    assert any(check.control for check in checks)
+
+
+def test_a_theory_that_does_not_hold_is_exit_code_1(run, monkeypatch):
+    from provenance.recursion.theory import checks
+
+    def wrong(**_):
+        yield checks.Check(id="T1", what="a law", predicted=1.0, simulated=2.0, stderr=0.1)
+        yield checks.Check(id="T1-", what="a control", predicted=1.0, simulated=1.1, stderr=0.1, control=True)
+
+    monkeypatch.setattr(checks, "run_checks", wrong)
+    result = run("experiment", "theory", "--quick")
+    assert result.exit_code == 1
+    assert "2 of 2 rows" in result.stderr
