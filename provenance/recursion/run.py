@@ -150,6 +150,8 @@ def run_experiment(plan: Plan, recorder: Recorder | None = None) -> Iterator[Res
     Raises ConfigError when the folder holds an experiment of this name with other settings.
     """
     world = build_world(plan)
+    if hasattr(world, "scratch"):  # worlds that train for long keep the state of the training under way
+        world.scratch = plan.folder / plan.experiment.name / "scratch"
     metrics = _metrics(plan.experiment)
     _claim(plan)
     with PoolEvaluator() as evaluator:

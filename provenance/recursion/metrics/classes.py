@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.plugins import Metric
+from provenance.recursion.metrics.replicas import per_replica
 
 ALIVE = 0.1
 """A class counts as covered while it keeps at least a tenth of its real share."""
@@ -35,12 +36,12 @@ REPRESENTATION = Metric(
     unit="ratio",
     higher_is_better=None,
     needs=("sample_classes", "real_classes", "class_names"),
-    measure=representation,
+    measure=per_replica(representation),
 )
 CLASS_COVERAGE = Metric(
     name="class_coverage",
     unit="fraction",
     higher_is_better=True,
     needs=("sample_classes", "real_classes", "class_names"),
-    measure=coverage,
+    measure=per_replica(coverage),
 )

@@ -10,6 +10,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
 from provenance.plugins import Metric
+from provenance.recursion.metrics.replicas import per_replica
 
 NEIGHBOURS = 5
 MOST = 5_000
@@ -58,19 +59,19 @@ FRECHET = Metric(
     unit="squared feature units",
     higher_is_better=False,
     needs=("sample_features", "real_features"),
-    measure=frechet_distance,
+    measure=per_replica(frechet_distance),
 )
 PRECISION = Metric(
     name="precision",
     unit="fraction",
     higher_is_better=True,
     needs=("sample_features", "real_features"),
-    measure=precision,
+    measure=per_replica(precision),
 )
 RECALL = Metric(
     name="recall",
     unit="fraction",
     higher_is_better=True,
     needs=("sample_features", "real_features"),
-    measure=recall,
+    measure=per_replica(recall),
 )

@@ -1,12 +1,19 @@
 """The convolutional variational autoencoder of Shumailov et al.'s MNIST experiment, for any small grey image.
 
 Two strided convolutions, a Gaussian latent, their mirror image, Bernoulli pixels. At 28 × 28, 64 channels and 20 latent
-dimensions it has the published 647,081 parameters. Knows tensors of images; nothing of generations or pools.
+dimensions it has the published 647,081 parameters. Knows no policy, tag or detector.
 """
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own spelling)
+from pydantic import Field
 from torch import Tensor, nn
+
+from provenance.plugins import Arrays, Reference
+from provenance.recursion.models.image_world import ImageSettings, ImageWorld, pixels
 
 
 class Vae(nn.Module):
@@ -44,11 +51,41 @@ class Vae(nn.Module):
         """`n` images from the prior, under torch's current random state."""
         return self.decode(torch.randn(n, self.latent, device=self.to_mean.weight.device))
 
-    def negative_elbo(self, images: Tensor) -> Tensor:
-        """One value per image in nats: cross-entropy summed over pixels plus KL to the prior (β = 1)."""
+    def losses(self, images: Tensor) -> Tensor:
+        """Negative evidence bound of each image in nats: cross-entropy summed over pixels plus KL to the prior."""
         mean, log_var = self.encode(images)
         latent = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
         logits = self.decode_logits(latent)
         reconstruction = F.binary_cross_entropy_with_logits(logits, images, reduction="none").sum(dim=(1, 2, 3))
         divergence = -0.5 * (1 + log_var - mean**2 - log_var.exp()).sum(dim=1)
         return reconstruction + divergence
+
+
+class VaeSettings(ImageSettings):
+    """The `[model]` table."""
+
+    channels: int = Field(default=16, ge=1)
+    latent: int = Field(default=8, ge=1)
+
+
+class VaeWorld(ImageWorld):
+    """Images under a VAE."""
+
+    name: ClassVar[str] = "vae"
+    settings: VaeSettings
+
+    def network(self, height: int, width: int) -> nn.Module:
+        """The convolutional VAE."""
+        return Vae(height=height, width=width, channels=self.settings.channels, latent=self.settings.latent)
+
+    def observe(self, model: Arrays, samples: Sequence[tuple[str, Arrays]], reference: Reference) -> dict[str, Any]:
+        """Also what generation 0's encoder makes of the samples."""
+        seen = super().observe(model, samples, reference)
+        seen["sample_latent_means"] = [self._means(reference.model, r, samples) for r in range(self.replicas)]
+        return seen
+
+    @torch.no_grad()
+    def _means(self, model: Arrays, replica: int, samples: Sequence[tuple[str, Arrays]]) -> Any:
+        images = torch.from_numpy(self.some(samples, replica))
+        encoder = self.trained(model, replica)
+        return encoder.encode(pixels(images).to(encoder.to_mean.weight.device))[0].cpu().numpy()
