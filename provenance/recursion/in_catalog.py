@@ -4,12 +4,14 @@ The held-out split goes by text hash, so equal texts are on the same side whatev
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.special import expit
 
 from provenance import seeds
 from provenance.catalog import experiments as rows
@@ -24,28 +26,41 @@ from provenance.recursion.config import Experiment, Real, load_experiment
 from provenance.recursion.documents import Detect, RealTexts
 from provenance.recursion.recorder import CatalogRecorder
 from provenance.recursion.run import Plan, Result, run_experiment
+from provenance.tagging.log_lr import to_log_lr
+from provenance.tagging.stored import open_detector
 
 FOLDER = "experiments"
 _PRIVATE = ("doc_id", "text_sha256")  # a policy chooses by tags and sizes, not by content
 
 
-def plan_experiment(
-    catalog: Catalog, experiment: Experiment, *, folder: Path | None = None, detect: Detect | None = None
-) -> Plan:
-    """Everything the experiment needs: policies (files are looked up in `folder`) and real texts.
+def plan_experiment(catalog: Catalog, experiment: Experiment, *, folder: Path | None = None) -> Plan:
+    """Everything the experiment needs: policies (files are looked up in `folder`), real texts, the trained detector.
 
-    `detect` is the detector `[detector] name` asks for. Raises ConfigError, NotFoundError, DataError.
+    Raises ConfigError, NotFoundError, DataError.
     """
-    named = experiment.detector.name if experiment.detector else None
-    if named is not None and detect is None:
-        raise ConfigError(f"detector {named!r} is not loaded", hint="pass the trained detector to plan_experiment")
+    detect, version = None, None
+    if experiment.detector is not None and experiment.detector.name is not None:
+        detect, version = _detector(catalog, experiment.detector.name)
     return Plan(
         experiment=experiment,
         policies=experiment.resolved_policies(folder),
         folder=catalog.root / FOLDER,
         real=load_real(catalog, experiment.real) if experiment.real.corpus is not None else None,
         detect=detect,
+        detect_version=version,
     )
+
+
+def _detector(catalog: Catalog, name: str) -> tuple[Detect, str]:
+    """A trained detector as a function from texts to p_model at even odds, and its version."""
+    opened = open_detector(catalog.root, name)
+
+    def p_model(texts: Sequence[str]) -> NDArray[np.float64]:
+        scores = opened.detector.score(texts)
+        log_lr = to_log_lr(opened.detector.kind, opened.detector.score_is, scores, opened.reading)
+        return np.asarray(expit(log_lr), dtype=np.float64)
+
+    return p_model, f"{name}@{opened.detector.version}"
 
 
 def load_real(catalog: Catalog, real: Real) -> RealTexts:

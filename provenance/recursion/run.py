@@ -82,6 +82,8 @@ class Plan:
     real: RealTexts | None = None
     detect: Detect | None = None
     """The trained detector that `[detector] name` asks for."""
+    detect_version: str | None = None
+    """Its version: another one gives other numbers."""
 
     @property
     def runs(self) -> list[Run]:
@@ -104,7 +106,8 @@ class Plan:
         experiment = self.experiment
         kept = ("world", "real", "budget", "model", "sampling", "detector", "metrics")
         dumped = experiment.model_dump(mode="json", by_alias=True)
-        return {"engine": ENGINE, "real": _real_hash(self.real), **{f"[{name}]": dumped[name] for name in kept}}
+        fixed = {"engine": ENGINE, "real": _real_hash(self.real), "detector": self.detect_version}
+        return {**fixed, **{f"[{name}]": dumped[name] for name in kept}}
 
     def segments(self, run: Run) -> list[tuple[Path, range]]:
         """The folders of a run and the generations each one holds.
