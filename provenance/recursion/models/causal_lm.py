@@ -145,10 +145,10 @@ class CausalLmWorld:
         """The documents of a batch, special tokens left out."""
         bounds = batch["offsets"].tolist()
         documents = [batch["ids"][start:end].tolist() for start, end in pairwise(bounds)]
-        found: list[str] = self.tokenizer.batch_decode(
-            documents, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return found
+        return [
+            self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            for ids in documents
+        ]
 
     def n_tokens(self, batch: Arrays) -> NDArray[np.int64]:
         """Tokens of each document, the separator included."""

@@ -76,7 +76,8 @@ def new_model(architecture: Mapping[str, Any], vocabulary_size: int, separator: 
         raise ConfigError(
             f"[model] architecture: {_first_line(error)}", hint='for example: {model_type = "opt", hidden_size = 128}'
         ) from error
-    unknown = sorted(set(options) - set(config.to_dict()))
+    # A config takes any keyword and keeps it; only those a plain one has mean something.
+    unknown = sorted(set(options) - set(type(config)().to_dict()) - set(config.attribute_map))
     if unknown:
         raise ConfigError(f"[model] architecture: {kind} knows no {unknown[0]!r}")
     return model.eval()

@@ -1,0 +1,336 @@
+"""The causal language model world on a model of a few thousand parameters; nothing is downloaded."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from provenance.catalog.pool import PoolEvaluator  # noqa: E402
+from provenance.errors import ConfigError, DataError  # noqa: E402
+from provenance.mixing.policy import Budget, load_policy  # noqa: E402
+from provenance.plugins import METRICS, Part, Reference  # noqa: E402
+from provenance.recursion.documents import DocumentPool, RealTexts  # noqa: E402
+from provenance.recursion.engine import turns  # noqa: E402
+from provenance.recursion.models import blocks, words  # noqa: E402
+from provenance.recursion.models.causal_lm import CausalLmWorld  # noqa: E402
+from provenance.recursion.models.pretrained import train_tokenizer  # noqa: E402
+from provenance.recursion.training import tensors  # noqa: E402
+from provenance.seeds import stream  # noqa: E402
+
+torch.set_num_threads(1)
+
+WHO, DOES, WHAT = (
+    ["The cat", "A dog", "My aunt", "Nobody"],
+    ["sees", "eats", "likes"],
+    ["a tree.", "the sea.", "us all."],
+)
+TEXTS = [f"{who} {does} {what} {who} {does} it again, and so on." for who in WHO for does in DOES for what in WHAT]
+HELD_OUT = ["Nobody eats us all. My aunt likes a tree.", "A dog sees the sea again."]
+SMALL = {
+    "architecture": {
+        "model_type": "opt", "hidden_size": 16, "word_embed_proj_dim": 16, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "ffn_dim": 32, "max_position_embeddings": 32, "dropout": 0.0,
+    },
+    "vocabulary_size": 300,
+    "block_tokens": 8,
+    "training": {"epochs": 4, "batch_size": 8, "learning_rate": 1e-2},
+}  # fmt: skip
+
+
+def build(model: dict[str, Any] | None = None, **sampling: Any) -> CausalLmWorld:
+    return CausalLmWorld(TEXTS, {**SMALL, **(model or {})}, sampling)
+
+
+@pytest.fixture(scope="module")
+def world() -> CausalLmWorld:
+    return build()
+
+
+@pytest.fixture(scope="module")
+def model(world: CausalLmWorld) -> Any:
+    return world.fit([Part(batch=world.encode(TEXTS))], stream(0, "fit"))
+
+
+def test_texts_survive_encoding_and_begin_with_the_separator(world: CausalLmWorld) -> None:
+    odd = ["", "Grüße, 世界 \n\t…", TEXTS[0]]
+    batch = world.encode(odd)
+    assert world.texts(batch) == odd
+    assert batch["ids"][batch["offsets"][:-1]].tolist() == [world.separator] * 3
+    assert world.n_tokens(batch)[0] == 1
+    assert world.texts(world.encode([])) == []
+
+
+def test_training_lowers_the_loss_of_held_out_text(world: CausalLmWorld, model: Any) -> None:
+    ids = world.encode(HELD_OUT)["ids"]
+    before = blocks.score_stream(world._new(0), ids, 8).mean()
+    assert blocks.score_stream(model, ids, 8).mean() < 0.6 * before
+
+
+def test_samples_have_the_lengths_of_the_real_documents(world: CausalLmWorld, model: Any) -> None:
+    like = world.encode(TEXTS[:7])
+    assert like["offsets"][-1] % 8, "the last block should be a partial one"
+    samples = world.sample(model, like, stream(0, "sample"))
+    assert np.array_equal(samples["offsets"], like["offsets"])
+    assert world.separator not in samples["ids"]  # as in the published code, unless separator_allowed
+
+
+def test_each_block_is_continued_by_the_next_one(world: CausalLmWorld, model: Any) -> None:
+    like = world.encode(TEXTS[:4])
+    samples = world.sample(model, like, stream(0, "sample"))
+    first = torch.from_numpy(like["ids"][:8].astype(np.int64))[None]
+    expected = model.generate(
+        first, attention_mask=torch.ones_like(first), max_new_tokens=8, min_new_tokens=8, do_sample=False
+    )[0, 8:]
+    assert samples["ids"][:8].tolist() == expected.tolist()
+
+
+def test_kept_prompts_stay_and_the_rest_is_written() -> None:
+    world = build({"loss_from": 3}, prompt_tokens=3, keep_prompt=True)
+    real = world.encode(TEXTS)
+    model = world.fit([Part(batch=real)], stream(0, "fit"))
+    samples = world.sample(model, real, stream(0, "sample"))
+    n = len(real["ids"]) // 8 * 8
+    made, given = samples["ids"][:n].reshape(-1, 8), real["ids"][:n].reshape(-1, 8)
+    assert np.array_equal(made[:, :3], given[:, :3])
+    assert not np.array_equal(made[:, 3:], given[:, 3:])
+
+
+def test_free_running_text_needs_no_prompt() -> None:
+    world = build(prompts="free", method="sample", separator_allowed=True)
+    real = world.encode(TEXTS)
+    model = world.fit([Part(batch=real)], stream(0, "fit"))
+    one, two = (world.sample(model, real, stream(seed, "sample"))["ids"] for seed in (0, 1))
+    assert not np.array_equal(one, two)
+    assert world.separator in one, "a model that learned where documents begin begins some"
+
+
+def test_only_the_later_part_of_a_block_is_learned_where_asked() -> None:
+    # The loss of tokens 5 … 7 has no gradient at position embeddings of inputs that only the loss of others sees.
+    world = build({"loss_from": 5, "training": {"epochs": 1, "batch_size": 4, "learning_rate": 1e-2}})
+    batch = world.encode(TEXTS)
+    model = world.fit([Part(batch=batch)], stream(0, "fit"))
+    every = build({"training": {"epochs": 1, "batch_size": 4, "learning_rate": 1e-2}})
+    other = every.fit([Part(batch=batch)], stream(0, "fit"))
+    items = blocks.cut(batch["ids"], 8)
+    late, all_late = (blocks.score(m, items)[:, 4:].mean() for m in (model, other))
+    early, all_early = (blocks.score(m, items)[:, :4].mean() for m in (model, other))
+    assert early - all_early > late - all_late
+
+
+def test_a_weight_of_zero_silences_a_document(world: CausalLmWorld) -> None:
+    loud, quiet = world.encode(["The cat sees a tree. " * 30]), world.encode(["Nobody eats us all. " * 30])
+
+    def heard(weight: float) -> float:
+        parts = [Part(batch=loud, weight=np.array([1.0])), Part(batch=quiet, weight=np.array([weight]))]
+        return float(blocks.score_stream(world.fit(parts, stream(0, "fit")), quiet["ids"], 8).mean())
+
+    assert heard(0.0) > 2 * heard(1.0)
+
+
+def test_losses_are_those_of_the_model_itself(world: CausalLmWorld, model: Any) -> None:
+    ids = world.encode(TEXTS[:3])["ids"]
+    items = blocks.cut(ids, 8)
+    losses = blocks.score(model, items)
+    theirs = model(items, labels=items).loss
+    assert losses.mean() == pytest.approx(theirs.item(), rel=1e-5)
+    means, features = blocks.score_and_features(model, items)
+    assert np.allclose(means, losses.mean(axis=1), atol=1e-5)
+    assert features.shape == (len(items), 16)
+
+
+def test_every_token_of_a_stream_is_scored_once_with_half_a_block_before_it(world: CausalLmWorld, model: Any) -> None:
+    ids = world.encode(TEXTS[:2])["ids"][:21]
+    losses = blocks.score_stream(model, ids, 8)
+    assert len(losses) == 20
+    for i, loss in enumerate(losses, start=1):
+        # Windows start at 0, 4, 8, 12 and 13; a token belongs to the first that holds it.
+        start = next(s for s in (0, 4, 8, 12, 13) if s < i < s + 8)
+        window = torch.from_numpy(ids[start : i + 1].astype(np.int64))[None]
+        expected = -model(window[:, :-1]).logits[0, -1].log_softmax(-1)[window[0, -1]].item()
+        assert loss == pytest.approx(expected, abs=1e-5)
+    assert len(blocks.score_stream(model, ids[:1], 8)) == 0
+
+
+def test_a_model_comes_back_from_its_weights_tied_ones_once(world: CausalLmWorld, model: Any) -> None:
+    weights = world.weights(model)
+    assert not any("lm_head" in name for name in weights)
+    again = world.restore(weights)
+    assert all(torch.equal(a, b) for a, b in zip(tensors(again).values(), tensors(model).values(), strict=True))
+    assert again.get_output_embeddings().weight is again.get_input_embeddings().weight
+
+
+def test_all_metrics_of_text_are_measured(world: CausalLmWorld, model: Any) -> None:
+    real = world.encode(TEXTS)
+    samples = world.sample(model, real, stream(0, "sample"))
+    reference = Reference(generation=0, real=[real], model=model, held_out=HELD_OUT)
+    seen = world.observe(model, samples, reference)
+    found = {
+        m.name: m.measure(*(seen[n] for n in m.needs)) for m in map(METRICS.load, METRICS) if set(m.needs) <= set(seen)
+    }
+    assert {
+        "bits_per_byte", "copied", "distinct_1", "mauve", "perplexity", "perplexity_text", "rare_word_coverage",
+        "repetition_4", "sample_perplexity", "sample_too_easy", "self_bleu", "zipf_exponent",
+    } <= set(found)  # fmt: skip
+    # Bits per byte counts every token but the separators, with up to half a block more context than perplexity has.
+    nats = found["bits_per_byte"] * seen["held_out_bytes"] * np.log(2)
+    tokens = len(world.encode(HELD_OUT)["ids"]) - 2
+    assert np.log(found["perplexity_text"]) == pytest.approx(nats / tokens, rel=0.2)
+
+
+def saved(folder: Path, vocabulary_size: int = 300) -> Path:
+    """A pre-trained model and its tokenizer in a folder, as `save_pretrained` leaves them."""
+    tokenizer = train_tokenizer(TEXTS, vocabulary_size)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = transformers.LlamaConfig(
+            vocab_size=300, hidden_size=16, num_hidden_layers=1, intermediate_size=24, num_attention_heads=2,
+            max_position_embeddings=32, bos_token_id=0, eos_token_id=0, tie_word_embeddings=True,
+        )  # fmt: skip
+        transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_every_generation_starts_from_the_pretrained_weights(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "base")
+    training = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-9}
+    world = CausalLmWorld(TEXTS, {"base": str(folder), "block_tokens": 8, "training": training}, {})
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    for generation in range(2):
+        model = world.fit([Part(batch=world.encode(TEXTS))], stream(0, "fit", generation))
+        for name, tensor in tensors(model).items():
+            assert torch.allclose(tensor, tensors(base)[name], atol=1e-6), name
+
+
+def test_a_folder_without_some_weights_or_without_safetensors_is_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = saved(tmp_path / "base")
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    weights.pop("model.norm.weight")
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(DataError, match=r"is incomplete: 1 weights .* first model.norm.weight"):
+        CausalLmWorld(TEXTS, {"base": str(folder)}, {})
+    file.unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    with pytest.raises(DataError, match="cannot load model") as error:
+        CausalLmWorld(TEXTS, {"base": str(folder)}, {})
+    assert "only safetensors are read" in error.value.hint
+    with pytest.raises(DataError, match="no tokenizer in '/nowhere/at/all'"):
+        CausalLmWorld(TEXTS, {"base": "/nowhere/at/all"}, {})
+
+
+def test_settings_that_cannot_be_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="block_tokens = 64 is longer than the model's context of 32"):
+        build({"block_tokens": 64})
+    with pytest.raises(ConfigError, match="loss_from = 8 leaves nothing to learn of 8 block_tokens"):
+        build({"loss_from": 8})
+    with pytest.raises(ConfigError, match="prompt_tokens = 9 does not fit block_tokens = 8"):
+        build(prompt_tokens=9)
+    with pytest.raises(ConfigError, match="opt knows no 'hidden'"):
+        build({"architecture": {"model_type": "opt", "hidden": 3}})
+    with pytest.raises(ConfigError, match="architecture"):
+        build({"architecture": {"model_type": "nothing"}})
+    with pytest.raises(ConfigError, match="'synthid' needs method 'sample'"):
+        build(watermark={"scheme": "synthid", "key": [1, 2]})
+    folder = saved(tmp_path / "base")
+    train_tokenizer(TEXTS, 320).save_pretrained(tmp_path / "larger")
+    with pytest.raises(ConfigError, match="the tokenizer has 320 tokens"):
+        CausalLmWorld(TEXTS, {"base": str(folder), "tokenizer": str(tmp_path / "larger")}, {})
+    with pytest.raises(DataError, match="cannot read validation text"):
+        build({"validation": str(tmp_path / "none.txt")})
+
+
+def test_too_little_text_is_an_error(world: CausalLmWorld, model: Any) -> None:
+    with pytest.raises(DataError, match="2 tokens are less than one block of 8"):
+        world.fit([Part(batch=words.pack([np.array([0, 5], dtype=np.int32)]))], stream(0))
+    with pytest.raises(DataError, match="1 tokens are less than one block of 8"):
+        world.sample(model, world.encode([""]), stream(0))
+
+
+def test_the_best_epoch_on_a_validation_text_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "valid.txt"
+    file.write_text(" ".join(HELD_OUT))
+    hot = {"epochs": 12, "batch_size": 4, "learning_rate": 5e-2}
+    worlds = [build({"training": hot, **more}) for more in ({}, {"validation": str(file)})]
+    batch = worlds[0].encode(TEXTS[:6])
+    last, best = (
+        blocks.score(w.fit([Part(batch=batch)], stream(0, "fit")), worlds[1]._validation).mean() for w in worlds
+    )
+    assert best < last
+
+
+def test_a_watermark_is_found_by_its_detector_and_only_with_its_key(tmp_path: Path) -> None:
+    from provenance.detectors.watermark import Watermark
+
+    world = build(method="sample", temperature=2.0, watermark={"scheme": "kgw", "key": [77], "bias": 6.0})
+    like = world.encode([" ".join(TEXTS)])
+    samples = world.sample(world.fit([Part(batch=like)], stream(0, "fit")), like, stream(0, "sample"))
+    world.tokenizer.save_pretrained(tmp_path)
+    found, other = (
+        Watermark(scheme="kgw", key=key, tokenizer=str(tmp_path)).score(world.texts(samples))[0] for key in ("77", "78")
+    )
+    assert found > 10
+    assert other < 4
+
+
+def run(policy: str, generations: int) -> list[Any]:
+    """A whole recursion, as the engine runs it."""
+    world = build({"training": {"epochs": 2, "batch_size": 8, "learning_rate": 1e-2}})
+    real = RealTexts(ids=[bytes([i] * 16) for i in range(len(TEXTS))], texts=TEXTS, held_out=HELD_OUT)
+    with PoolEvaluator() as evaluator:
+        pool = DocumentPool(world, real, seed=3, budget=Budget(documents=len(TEXTS)), evaluator=evaluator)
+        return list(turns(world, pool, load_policy(policy), seed=3, generations=generations))
+
+
+def test_a_recursion_runs_in_the_engine_and_greedy_text_collapses() -> None:
+    found = run("replace", 2)
+    value = {m.metric: m.value for m in found[-1].metrics}
+    first = {m.metric: m.value for m in found[0].metrics}
+    assert value["perplexity"] > first["perplexity"]
+    assert found[2].training.trained_on == {"generation-1": len(TEXTS)}
+    assert found[0].training.trained_on == {"real": len(TEXTS)}
+
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_causal_lm as t
+from provenance.recursion import training
+world = t.build()
+world.scratch = Path(sys.argv[2])
+step, training.train.__kwdefaults__["checkpoint_every_s"] = training._step, 0
+count = 0
+def dying(*arguments):
+    global count
+    count += 1
+    if count == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(*arguments)
+training._step = dying
+world.fit([t.Part(batch=world.encode(t.TEXTS))], t.stream(0, "fit"))
+"""
+
+
+def test_a_killed_fit_is_taken_up_and_ends_with_the_same_bytes(tmp_path: Path, model: Any) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(tmp_path)], check=False, env=dict(os.environ)
+    )
+    assert process.returncode == -signal.SIGKILL
+    (state,) = tmp_path.iterdir()
+    assert state.name.startswith("training-")
+    world = build()
+    world.scratch = tmp_path
+    again = world.fit([Part(batch=world.encode(TEXTS))], stream(0, "fit"))
+    assert list(tmp_path.iterdir()) == []
+    assert all(torch.equal(a, b) for a, b in zip(tensors(again).values(), tensors(model).values(), strict=True))
