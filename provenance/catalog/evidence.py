@@ -8,6 +8,8 @@ from uuid import UUID
 import pyarrow as pa
 
 from provenance import tables
+from provenance.catalog.corpora import list_corpora
+from provenance.errors import NotFoundError
 
 if TYPE_CHECKING:
     import duckdb
@@ -58,41 +60,43 @@ def evidence_of(catalog: "Catalog", info: "CorpusInfo", doc_id: UUID | None = No
             f"""
             WITH asked AS (
                 SELECT doc_id FROM document WHERE corpus_id = $corpus AND ($doc IS NULL OR doc_id = $doc::UUID))
-            SELECT e.doc_id, e.kind, e.name, e.version, e.score, e.log_lr, e.details::VARCHAR AS details
+            SELECT e.doc_id::BLOB AS doc_id, e.kind, e.name, e.version, e.score, e.log_lr,
+                e.details::VARCHAR AS details
             FROM evidence_row e JOIN asked USING (doc_id)
-            QUALIFY row_number() OVER (PARTITION BY e.doc_id, e.kind, e.name ORDER BY e.at DESC) = 1
+            QUALIFY row_number() OVER (PARTITION BY e.doc_id, e.kind, e.name ORDER BY e.recorded_at DESC) = 1
             UNION ALL BY NAME
-            SELECT h.doc_id, 'recorded' AS kind, '{RECORDED_NAME}' AS name, '1' AS version,
+            SELECT h.doc_id::BLOB AS doc_id, 'recorded' AS kind, '{RECORDED_NAME}' AS name, '1' AS version,
                 max(CASE h.origin WHEN 'model' THEN 1.0 WHEN 'human' THEN -1.0 ELSE 0.0 END) AS score
             FROM tag_history_row h JOIN asked USING (doc_id) WHERE h.basis = 'recorded' GROUP BY h.doc_id
             ORDER BY doc_id, kind, name
             """,  # noqa: S608
             params={"corpus": info.corpus_id, "doc": str(doc_id) if doc_id is not None else None},
         ).to_arrow_table()
-    return table.select(tables.EVIDENCE.names).cast(tables.EVIDENCE)
+    return _with_uuids(table.select(tables.EVIDENCE.names)).cast(tables.EVIDENCE)
 
 
 def document_columns(catalog: "Catalog", info: "CorpusInfo", columns: Sequence[str]) -> pa.Table:
     """`doc_id` and the named columns of a corpus, in doc_id order."""
     known = {field.name for field in tables.DOCUMENT}
     assert set(columns) <= known, f"not document columns: {set(columns) - known}"
-    chosen = ", ".join(["doc_id", *columns])
+    chosen = ", ".join(["doc_id::BLOB AS doc_id", *columns])
     with catalog.read() as con:
-        return con.sql(
+        table = con.sql(
             f"SELECT {chosen} FROM document WHERE corpus_id = ? ORDER BY doc_id",  # noqa: S608
             params=[info.corpus_id],
         ).to_arrow_table()
+    return _with_uuids(table)
 
 
 def scores_of(catalog: "Catalog", info: "CorpusInfo", detector: str, version: str) -> pa.Table:
-    """doc_id, key, source, subgroup, created_at, n_words and the score (NULL: abstained) of every scored document."""
+    """source, subgroup, created_at and the score (NULL: abstained) of every scored document, in doc_id order."""
     with catalog.read() as con:
         return con.sql(
             """
-            SELECT d.doc_id, d.key, d.source, d.subgroup, d.created_at, d.n_words, d.declared_origin, e.score
+            SELECT d.source, d.subgroup, d.created_at, e.score
             FROM document d JOIN evidence_row e USING (doc_id)
             WHERE d.corpus_id = ? AND e.name = ? AND e.version = ?
-            QUALIFY row_number() OVER (PARTITION BY d.doc_id ORDER BY e.at DESC) = 1
+            QUALIFY row_number() OVER (PARTITION BY d.doc_id ORDER BY e.recorded_at DESC) = 1
             ORDER BY d.doc_id
             """,
             params=[info.corpus_id, detector, version],
@@ -105,11 +109,18 @@ def scored_versions(catalog: "Catalog", info: "CorpusInfo", detector: str) -> li
         rows = con.execute(
             """
             SELECT e.version FROM evidence_row e JOIN document d USING (doc_id)
-            WHERE d.corpus_id = ? AND e.name = ? GROUP BY 1 ORDER BY max(e.at) DESC
+            WHERE d.corpus_id = ? AND e.name = ? GROUP BY 1 ORDER BY max(e.recorded_at) DESC
             """,
             [info.corpus_id, detector],
         ).fetchall()
     return [row[0] for row in rows]
+
+
+def _with_uuids(table: pa.Table) -> pa.Table:
+    """DuckDB hands a UUID to Arrow as text; asked for as bytes it becomes Arrow's own UUID again."""
+    ids = table["doc_id"].combine_chunks().cast(pa.binary(16))
+    at = table.schema.get_field_index("doc_id")
+    return table.set_column(at, "doc_id", pa.ExtensionArray.from_storage(pa.uuid(), ids))
 
 
 def add_calibration(con: "duckdb.DuckDBPyConnection", row: dict[str, Any], activity_id: UUID) -> None:
@@ -130,9 +141,28 @@ def calibrations_of(catalog: "Catalog", corpus: str) -> list[dict[str, Any]]:
             """
             SELECT detector, detector_version, human_ref, human_scores, labelled_ref, fitted::VARCHAR
             FROM calibration WHERE corpus = ?
-            QUALIFY row_number() OVER (PARTITION BY detector ORDER BY at DESC) = 1 ORDER BY detector
+            QUALIFY row_number() OVER (PARTITION BY detector ORDER BY recorded_at DESC) = 1 ORDER BY detector
             """,
             [corpus],
         ).fetchall()
     names = ("detector", "detector_version", "human_ref", "human_scores", "labelled_ref", "fitted")
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def corpora_of(catalog: "Catalog", doc_ids: Sequence[UUID]) -> set[int]:
+    """The corpus versions that hold any of the documents."""
+    with catalog.read() as con:
+        rows = con.execute(
+            "SELECT DISTINCT corpus_id FROM document WHERE doc_id IN (SELECT unnest(?::UUID[]))",
+            [[str(doc_id) for doc_id in doc_ids]],
+        ).fetchall()
+    return {row[0] for row in rows}
+
+
+def newest_corpus_of(catalog: "Catalog", doc_id: UUID) -> "CorpusInfo":
+    """The newest corpus version that holds a document. Raises NotFoundError when all of them were removed."""
+    holding = corpora_of(catalog, [doc_id])
+    found = [info for info in list_corpora(catalog, every_version=True) if info.corpus_id in holding]
+    if not found:
+        raise NotFoundError(f"the corpus of doc:{doc_id} was removed")
+    return max(found, key=lambda info: info.version)

@@ -64,7 +64,7 @@ def current_tag(catalog: "Catalog", doc_id: UUID) -> dict[str, Any] | None:
     """The tag a document has now."""
     with catalog.read() as con:
         row = con.execute(
-            "SELECT origin, p_model, basis, rule, at FROM tag_current WHERE doc_id = ?", [doc_id]
+            "SELECT origin, p_model, basis, rule, recorded_at FROM tag_current WHERE doc_id = ?", [doc_id]
         ).fetchone()
     return dict(zip(("origin", "p_model", "basis", "rule", "at"), row, strict=True)) if row else None
 

@@ -53,6 +53,10 @@ class Date:
 
 
 def _date_log_lr(at: datetime | None) -> float:
-    if at is None or at >= CHATGPT_RELEASED:
+    if at is None:
+        return float("nan")
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    if at >= CHATGPT_RELEASED:
         return float("nan")
     return _BEFORE_GPT2 if at < GPT2_RELEASED else _BEFORE_CHATGPT

@@ -27,6 +27,8 @@ class Labelled:
     domains: Sequence[str]
     generators: Sequence[str]
     """The model of each model text ("model" where not known); "" for human texts."""
+    writers: Sequence[str] = ()
+    """The group of writers of each text, "" where not known; empty where nobody asked."""
 
     def take(self, rows: NDArray[np.int64]) -> Self:
         """The rows `rows`."""
@@ -36,6 +38,7 @@ class Labelled:
             is_model=self.is_model[rows],
             domains=[self.domains[i] for i in chosen],
             generators=[self.generators[i] for i in chosen],
+            writers=[self.writers[i] for i in chosen] if self.writers else (),
         )
 
 

@@ -44,7 +44,7 @@ def tag_corpus(
     detectors: Sequence[str] = DEFAULT_DETECTORS,
     settings: Mapping[str, str] | None = None,
     rules: Rules | None = None,
-    on_progress: Callable[[str, int], None] | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Tagged:
     """Score what is not scored, then tag. `settings` are for the one detector that needs them."""
     rules = rules or Rules()
@@ -57,8 +57,7 @@ def tag_corpus(
             if hasattr(detector, "score_records"):
                 detected.append(read_metadata(catalog, activity, info, detector))
                 continue
-            watch = (lambda done, name=name: on_progress(name, done)) if on_progress is not None else None
-            detected.append(detect(catalog, activity, info, detector, reading, on_progress=watch))
+            detected.append(detect(catalog, activity, info, detector, reading, on_progress=on_progress))
         tags, silenced = tags_of(catalog, info, rules)
         with activity.commit() as con:
             changed = write_tags(con, tags, activity)
