@@ -130,17 +130,19 @@ def graph_depths(con: "duckdb.DuckDBPyConnection") -> Iterator[None]:
 
 
 def count_depths(con: "duckdb.DuckDBPyConnection") -> list[DepthCount]:
-    """The depth of all documents of the catalog, counted. Needs `graph_depths`."""
+    """The depth of all documents of the newest version of every corpus, counted. Needs `graph_depths`."""
     rows = con.execute(
         """
         WITH own AS (
             SELECT DISTINCT child_doc AS node, child_cell AS cell FROM document_edge
-            WHERE child_doc IS NOT NULL AND relation <> 'near_duplicate_of')
+            WHERE child_doc IS NOT NULL AND relation <> 'near_duplicate_of'),
+        newest AS (SELECT cell, cell.documents FROM cell JOIN corpus USING (corpus_id) WHERE latest)
         SELECT low, high, human, sum(n)::BIGINT FROM (
-            SELECT low, high, human, count(*) AS n FROM own JOIN graph_depth USING (node) GROUP BY ALL
+            SELECT low, high, human, count(*) AS n
+            FROM own JOIN newest USING (cell) JOIN graph_depth USING (node) GROUP BY ALL
             UNION ALL
             SELECT low, high, human, documents - coalesce(n, 0)
-            FROM cell JOIN graph_depth ON node = cell_key(cell)
+            FROM newest JOIN graph_depth ON node = cell_key(cell)
             LEFT JOIN (SELECT cell, count(*) AS n FROM own GROUP BY cell) USING (cell))
         GROUP BY ALL HAVING sum(n) > 0 ORDER BY ALL
         """

@@ -65,12 +65,14 @@ def _documents(catalog: "Catalog", a: list[int], b: list[int]) -> list[Differenc
             two AS (SELECT * FROM document JOIN corpus USING (corpus_id) WHERE list_contains($b, corpus_id))
             SELECT doc_id, corpus, key, 'left' AS change, CASE
                 WHEN corpus NOT IN (SELECT corpus FROM two) THEN 'its corpus is not there'
+                WHEN (corpus, text_sha256) IN (SELECT (corpus, text_sha256) FROM two) THEN 'same text, other key'
                 WHEN (corpus, key) IN (SELECT (corpus, key) FROM two) THEN 'text changed'
                 ELSE 'not in the newer source' END AS reason
             FROM one WHERE doc_id NOT IN (SELECT doc_id FROM two)
             UNION ALL
             SELECT doc_id, corpus, key, 'entered', CASE
                 WHEN corpus NOT IN (SELECT corpus FROM one) THEN 'its corpus is new'
+                WHEN (corpus, text_sha256) IN (SELECT (corpus, text_sha256) FROM one) THEN 'same text, other key'
                 WHEN (corpus, key) IN (SELECT (corpus, key) FROM one) THEN 'text changed'
                 ELSE 'not in the older source' END
             FROM two WHERE doc_id NOT IN (SELECT doc_id FROM one)

@@ -112,7 +112,7 @@ def impact(catalog: "Catalog", ref: str) -> Impact:
     with catalog.read() as con:
         con.execute("CREATE OR REPLACE TEMP TABLE impacted AS SELECT * FROM descendant_steps([?])", [node])
         try:
-            documents = con.execute(_IMPACTED_DOCUMENTS, {"node": node}).fetchall()
+            documents = con.execute(_IMPACTED_DOCUMENTS).fetchall()
             named = con.execute(
                 "SELECT DISTINCT name FROM impacted WHERE NOT starts_with(name, 'doc:') ORDER BY name"
             ).fetchall()

@@ -120,7 +120,7 @@ def _seals(con: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:
 def _sealed_anew(con: "duckdb.DuckDBPyConnection", table: str) -> Iterator[tuple[UUID, int, str]]:
     """(activity, rows, seal) of every ended activity with rows in `table`, from the rows as they are now."""
     sealed = chain.SEALED[table]
-    reader: Any = con.execute(
+    reader: Any = con.sql(
         f"""
         SELECT activity_id::VARCHAR AS activity, h FROM (
             SELECT {sealed.activity} AS activity_id, {chain.row_hash_sql(table)} AS h FROM {sealed.source})

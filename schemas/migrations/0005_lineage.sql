@@ -100,7 +100,7 @@ CREATE VIEW lineage_node AS
     SELECT mix_key(mix, version), 'mix:' || mix || '@' || version, NULL FROM mix
     UNION ALL
     SELECT DISTINCT md5(name)::UUID, name, NULL FROM (
-        SELECT 'model:' || generator AS name FROM cell WHERE generator IS NOT NULL
+        SELECT 'model:' || generator AS name FROM cell WHERE generator IS NOT NULL AND coalesce(origin <> 'human', true)
         UNION ALL SELECT unnest([child, parent]) FROM lineage_edge
         UNION ALL SELECT unnest([child, parent]) FROM document_edge WHERE child IS NOT NULL OR parent IS NOT NULL)
     WHERE starts_with(name, 'model:') OR starts_with(name, 'external:');
@@ -111,7 +111,7 @@ CREATE VIEW lineage_node AS
 CREATE VIEW lineage_step AS
     WITH inherited AS (
         SELECT cell, origin, md5('model:' || generator)::UUID AS parent, 'generated_by' AS relation
-        FROM cell WHERE generator IS NOT NULL
+        FROM cell WHERE generator IS NOT NULL AND coalesce(origin <> 'human', true)
         UNION
         SELECT cell, origin, md5(parent)::UUID, relation
         FROM lineage_edge JOIN corpus ON child = 'corpus:' || corpus || '@' || version JOIN cell USING (corpus_id)),
