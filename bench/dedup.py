@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from machine import machine, write_result
 
 DOCUMENTS, PLANTED, NEW = 50_000, 8_000, 5_000
+ROUNDS = 3
 THRESHOLD = 0.7
 PEERS = ("rensa", "datatrove", "daft")
 
@@ -270,7 +271,7 @@ def ours_incremental(folder: Path) -> dict[str, Any]:
         return {"new": sizes[1], "indexed": sizes[0], "candidates": found.candidates, "join_cpu_seconds": join}
 
     run()
-    outcome = measure(run, repeats=5)
+    outcome = measure(run, repeats=9)
     # The extra join inside `run` is there to be timed; the job itself does one.
     outcome["cpu_seconds"] -= outcome["join_cpu_seconds"]
     outcome["index_bytes_per_document"] = round((folder / "index.parquet").stat().st_size / sizes[0], 1)
@@ -487,11 +488,18 @@ def main() -> None:
         truth = exact_pairs(column(folder, "corpus").to_pylist(), THRESHOLD)
         print(f"{len(truth)} pairs at {THRESHOLD}", file=sys.stderr)
         results: dict[str, Any] = {}
-        for job in JOBS:
-            outcome = run_apart(job, folder, quick=options.quick)
-            if outcome is None or "failed" in outcome:
-                results[job] = outcome or "not installed"
+        outcomes: dict[str, list[dict[str, Any] | None]] = {job: [] for job in JOBS}
+        for _ in range(1 if options.quick else ROUNDS):
+            for job in JOBS:
+                outcomes[job].append(run_apart(job, folder, quick=options.quick))
+                print(job, end=" ", file=sys.stderr, flush=True)
+        for job, tries in outcomes.items():
+            # Rounds, because on a shared machine a neighbour's work can slow down any one job: the best of each counts.
+            done = [o for o in tries if o is not None and "failed" not in o]
+            if not done:
+                results[job] = tries[0] or "not installed"
                 continue
+            outcome = min(done, key=lambda o: o["cpu_seconds"])
             numbers = {k: v for k, v in outcome.items() if k not in ("pairs", "removed", "flagged", "leaders", "kept")}
             if "documents" in outcome:
                 numbers["documents_per_core_second"] = round(outcome["documents"] / outcome["cpu_seconds"])

@@ -8,12 +8,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from provenance.dedup.jit import kernel
 from provenance.dedup.minhash import Signatures, Sketch, check_same_sketch
 from provenance.errors import ConfigError, DataError
 
@@ -75,13 +77,19 @@ class Segment:
 def band_keys(values: NDArray[np.uint32], banding: Banding) -> NDArray[np.uint32]:
     """The band keys of signatures, uint32[bands, n]."""
     keys = np.empty((banding.bands, len(values)), dtype=np.uint32)
-    for j in range(banding.bands):
-        h = np.full(len(values), j + 1, dtype=np.uint64)
-        for k in range(j * banding.rows, (j + 1) * banding.rows):
-            h = (h ^ values[:, k]) * _MULTIPLIER
-            h ^= h >> np.uint64(32)
-        keys[j] = (h * _MULTIPLIER) >> np.uint64(32)
+    _hash_bands(values, banding.rows, keys)
     return keys
+
+
+@kernel
+def _hash_bands(values: Any, width: Any, keys: Any) -> None:
+    for d in range(values.shape[0]):
+        for j in range(keys.shape[0]):
+            h = np.uint64(j + 1)
+            for k in range(j * width, (j + 1) * width):
+                h = (h ^ np.uint64(values[d, k])) * _MULTIPLIER
+                h ^= h >> np.uint64(32)
+            keys[j, d] = (h * _MULTIPLIER) >> np.uint64(32)
 
 
 def build_segment(batches: Iterable[tuple[pa.Array, Signatures]], sketch: Sketch, banding: Banding) -> Segment:

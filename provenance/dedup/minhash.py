@@ -6,6 +6,7 @@ function. Knows no index and no catalog.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,16 @@ class Sketch:
 
     def permutations(self) -> NDArray[np.uint32]:
         """datasketch's multipliers and offsets, uint32[2, num_perm]."""
-        from datasketch import MinHash
+        return _permutations(self.num_perm, self.seed)
 
-        found: NDArray[np.uint32] = MinHash(self.num_perm, seed=self.seed, scheme=self.scheme).permutations
-        return found
+
+@cache
+def _permutations(num_perm: int, seed: int) -> NDArray[np.uint32]:
+    from datasketch import MinHash
+
+    found: NDArray[np.uint32] = MinHash(num_perm, seed=seed, scheme=SCHEME).permutations
+    found.flags.writeable = False
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
