@@ -207,7 +207,7 @@ def test_a_near_copy_of_a_recorded_output_gains_evidence_and_a_lineage_edge_once
         catalog,
         "SELECT d.key, e.score, e.details ->> 'other_id', l.parent, l.relation FROM evidence e "
         "JOIN documents d USING (doc_id) JOIN lineage l ON l.child = 'doc:' || e.doc_id "
-        "WHERE e.kind = 'near_duplicate' ORDER BY 1",
+        "WHERE e.kind = 'near_duplicate' AND l.relation = 'near_duplicate_of' ORDER BY 1",
     ).rows
     assert found == [
         ("nearer", 1.0, str(out), f"doc:{out}", "near_duplicate_of"),
