@@ -20,7 +20,10 @@ from provenance.tagging.resolve import resolve
 from provenance.tagging.rules import Rules
 from provenance.tagging.stored import open_detector
 
-DEFAULT_DETECTORS = ("declared", "date", "boilerplate", "stack")
+METADATA_DETECTORS = ("declared", "date")
+"""Always read: they cost nothing, and a tag that overlooked a declaration would be wrong."""
+
+DEFAULT_DETECTORS = (*METADATA_DETECTORS, "boilerplate", "stack")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +51,13 @@ def tag_corpus(
 ) -> Tagged:
     """Score what is not scored, then tag. `settings` are for the one detector that needs them."""
     rules = rules or Rules()
-    opened = {name: _open(catalog, name, settings, alone=len(detectors) == 1) for name in detectors}
+    chosen = dict.fromkeys((*METADATA_DETECTORS, *detectors))
+    opened = {name: _open(catalog, name, settings, alone=len(detectors) == 1) for name in chosen}
     params = {"corpus": info.ref, "detectors": {n: d.version for n, (d, _) in opened.items()}, "rules": repr(rules)}
     with catalog.activity("tag run", params) as activity:
         activity.inputs.append(f"corpus:{info.ref}")
         detected = []
-        for name, (detector, reading) in opened.items():
+        for detector, reading in opened.values():
             if hasattr(detector, "score_records"):
                 detected.append(read_metadata(catalog, activity, info, detector))
                 continue
