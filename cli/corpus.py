@@ -1,4 +1,4 @@
-"""The `corpus` group: add, ls, show, rm, sample, stats, export; dedup and overlap live beside it."""
+"""The `corpus` group: add, ls, show, rm, sample, export; dedup and overlap live beside it."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ ORIGINS = ["human", "model", "mixed", "unknown"]
     lazy={
         "dedup": ("provenance.cli.dedup:dedup", "Find near-duplicates, verified, with a reason for each."),
         "overlap": ("provenance.cli.dedup:overlap", "Which documents of A, and which spans, occur in B."),
-        "stats": ("provenance.cli.stats:stats", "Diversity, repetition and tails; early signs of collapse."),
         "export": ("provenance.cli.export:export", "Write a corpus as Parquet, JSONL, a HF folder or shards."),
     },
 )

@@ -118,6 +118,11 @@ class Experiment:
     samples: dict[str, list[SampleText]] = field(default_factory=dict)
     """Per policy, texts of rising generation from the first seed."""
 
+    @property
+    def has_closed_form(self) -> bool:
+        """Whether theory is drawn beside any curve."""
+        return any(value is not None for chart in self.charts for line in chart.series for value in line.expected)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
