@@ -19,9 +19,14 @@ def report() -> None:
 @report.command()
 @click.argument("experiments", nargs=-1, metavar="[EXPERIMENT…]")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="report.html", show_default=True
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="report.html",
+    show_default=True,
+    help="The file to write.",
 )
-@click.option("--title", default="Provenance report", show_default=True)
+@click.option("--title", default="Provenance report", show_default=True, help="Its heading.")
 @dry_run_option
 @with_output
 @with_catalog

@@ -14,7 +14,8 @@ def describe_corpus(catalog: "Catalog", ref: str) -> dict[str, Any]:
     with catalog.read() as con:
         totals = con.execute(
             """
-            SELECT sum(d.n_words), min(d.created_at), max(d.created_at), count(DISTINCT d.text_sha256), any_value(c.activity_id)
+            SELECT sum(d.n_words), min(d.created_at), max(d.created_at), count(DISTINCT d.text_sha256),
+                any_value(c.activity_id)
             FROM document d JOIN corpus c USING (corpus_id) WHERE corpus_id = ?
             """,
             [info.corpus_id],
