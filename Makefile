@@ -44,5 +44,5 @@ $(VENV)/.installed-core: pyproject.toml | $(BIN)/python
 # A CPU build of torch carries no CUDA packages; where the index has none, its plain build is taken.
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) "torch==2.13.0+cpu" 2>/dev/null || $(PIP) "$(TORCH)"
-	$(PIP) --editable ".[neural,standards,dev]"
+	$(PIP) --editable ".[neural,sign,standards,dev]"
 	touch $@ $(VENV)/.installed-core
