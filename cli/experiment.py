@@ -27,14 +27,15 @@ def run(catalog: "Catalog", out: Output, source: str, *, dry_run: bool) -> None:
     What is already finished is kept: the same command goes on after an interruption. Every experiment also runs the
     policy `control`, which trains on real data only, with the same budget.
     """
-    from provenance.recursion.in_catalog import named_experiment, plan_experiment
+    from provenance.recursion.in_catalog import named_experiments, plan_experiment
 
-    found, folder = named_experiment(source)
-    plan = plan_experiment(catalog, found, folder=folder)
+    found, folder = named_experiments(source)
+    plans = [plan_experiment(catalog, one, folder=folder) for one in found]
     if dry_run:
-        _preview(plan, out)
+        _preview(plans, out)
     else:
-        _run(catalog, plan, out, command="experiment run")
+        _run(catalog, plans, command="experiment run")
+        _show(catalog, out, found[0].family or found[0].name)
 
 
 @experiment.command()
@@ -45,31 +46,32 @@ def resume(catalog: "Catalog", out: Output, name: str) -> None:
     """Go on with experiment NAME where it stopped, with the settings it was started with."""
     from provenance.recursion.in_catalog import plan_experiment, stored_experiment
 
-    _run(catalog, plan_experiment(catalog, stored_experiment(catalog, name)), out, command="experiment resume")
+    _run(catalog, [plan_experiment(catalog, stored_experiment(catalog, name))], command="experiment resume")
+    _show(catalog, out, name)
 
 
-def _run(catalog: "Catalog", plan: "Plan", out: Output, *, command: str) -> None:
+def _run(catalog: "Catalog", plans: "list[Plan]", *, command: str) -> None:
     from provenance.recursion.in_catalog import run_in_catalog
 
-    total = len(plan.runs) * (plan.experiment.generations + 1)
+    runs = sum(len(plan.runs) for plan in plans)
+    total = sum(len(plan.runs) * (plan.experiment.generations + 1) for plan in plans)
     kept = seconds = 0.0
-    with progress_bar(plan.experiment.name, total=total) as (bar, task):
-        for result in run_in_catalog(catalog, plan, command=command):
-            kept += result.resumed
-            seconds += 0.0 if result.resumed else result.summary["seconds"]
-            bar.update(task, advance=1, description=f"{result.run.run_id} generation {result.generation}")
-    note(
-        f"{total} generations in {len(plan.runs)} runs, {int(kept)} of them already there, {seconds:.1f} s of training"
-    )
-    _show(catalog, out, plan.experiment.name)
+    with progress_bar(plans[0].experiment.name, total=total) as (bar, task):
+        for plan in plans:
+            for result in run_in_catalog(catalog, plan, command=command):
+                kept += result.resumed
+                seconds += 0.0 if result.resumed else result.summary["seconds"]
+                bar.update(task, advance=1, description=f"{result.run.run_id} generation {result.generation}")
+    note(f"{total} generations in {runs} runs, {int(kept)} of them already there, {seconds:.1f} s of training")
 
 
-def _preview(plan: "Plan", out: Output) -> None:
+def _preview(plans: "list[Plan]", out: Output) -> None:
     from provenance.recursion.run import preview
 
-    seen = preview(plan)
+    plan, seen = plans[0], preview(plans)
     record = {
-        "experiment": plan.experiment.name,
+        "experiment": plan.experiment.family or plan.experiment.name,
+        "points": len(plans),
         "runs": seen.runs,
         "generations": seen.generations,
         "finished": seen.finished,
@@ -78,9 +80,10 @@ def _preview(plan: "Plan", out: Output) -> None:
         "machine": seen.machine,
     }
     lines = [
-        f"experiment   {plan.experiment.name} (world {plan.experiment.world})",
+        f"experiment   {record['experiment']} (world {plan.experiment.world})",
         f"policies     {', '.join(policy.name for policy in plan.policies)}",
-        f"runs         {seen.runs} ({len(plan.policies)} policies x {len(plan.experiment.seeds)} seeds)",
+        f"points       {len(plans)}",
+        f"runs         {seen.runs} ({len(plan.policies)} policies, {len(plan.experiment.seeds)} seeds)",
         f"generations  {seen.generations}, {seen.finished} of them finished",
         f"time         about {seen.seconds:.0f} s on this machine ({seen.machine})",
         f"disk         about {human_bytes(seen.disk_bytes)}",

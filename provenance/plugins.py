@@ -260,6 +260,7 @@ METRICS = Registry(
         "distinct_2": "provenance.recursion.metrics.distinct:DISTINCT_2",
         "distinct_3": "provenance.recursion.metrics.distinct:DISTINCT_3",
         "effective_m": "provenance.recursion.metrics.categorical:EFFECTIVE_M",
+        "fitted_sd": "provenance.recursion.metrics.gaussian:FITTED_SD",
         "frechet_distance": "provenance.recursion.metrics.frechet:FRECHET",
         "held_out_loss": "provenance.recursion.metrics.latent:HELD_OUT_LOSS",
         "kl_divergence": "provenance.recursion.metrics.gaussian:KL_DIVERGENCE",

@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 
 from provenance.catalog.store import Catalog
-from provenance.recursion.config import load_experiment
+from provenance.recursion.config import load_experiments
 from provenance.recursion.in_catalog import plan_experiment, run_in_catalog
 
 
 def run(root: Path, file: Path) -> None:
     """The experiment, to its end."""
     catalog = Catalog.open(root)
-    for _ in run_in_catalog(catalog, plan_experiment(catalog, load_experiment(file), folder=file.parent)):
+    for _ in run_in_catalog(catalog, plan_experiment(catalog, load_experiments(file)[0], folder=file.parent)):
         pass
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
-from provenance.recursion.config import load_experiment
+from provenance.recursion.config import load_experiments
 from provenance.recursion.in_catalog import plan_experiment, run_in_catalog
 from provenance.recursion.manifest import digest, read_arrays, read_manifest
 
@@ -80,7 +80,7 @@ def state(catalog: Catalog, file: Path) -> dict[str, object]:
         view: sorted(map(repr, run_query(catalog, f"select {columns} from {view}").rows))
         for view, columns in VIEWS.items()
     }
-    plan = plan_experiment(catalog, load_experiment(file))
+    plan = plan_experiment(catalog, load_experiments(file)[0])
     for run in plan.runs:
         for folder, _ in plan.segments(run):
             manifest = read_manifest(folder)
@@ -101,7 +101,7 @@ def killed_and_resumed(catalog: Catalog, file: Path, *, kills: int, seed: int) -
 
 def uninterrupted(folder: Path, toml: str) -> dict[str, object]:
     catalog, file = prepared(folder, toml)
-    for _ in run_in_catalog(catalog, plan_experiment(catalog, load_experiment(file))):
+    for _ in run_in_catalog(catalog, plan_experiment(catalog, load_experiments(file)[0])):
         pass
     return state(catalog, file)
 

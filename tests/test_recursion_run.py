@@ -12,7 +12,7 @@ from provenance.errors import ConfigError, DataError, NotFoundError, ProvenanceE
 from provenance.recursion.config import Experiment
 from provenance.recursion.in_catalog import (
     load_real,
-    named_experiment,
+    named_experiments,
     plan_experiment,
     remove,
     run_in_catalog,
@@ -195,13 +195,13 @@ def test_a_full_disk_is_one_clear_error_and_leaves_what_was_finished(tmp_path, m
 
 def test_a_preview_writes_nothing_and_counts_what_is_left(tmp_path):
     small = plan(tmp_path)
-    seen = preview(small)
+    seen = preview([small])
     assert (seen.runs, seen.generations, seen.finished) == (6, 2 * (1 + 3 * 4), 0)
     assert seen.seconds > 0
     assert seen.disk_bytes > 0
     assert not (tmp_path / "experiments").exists()
     list(run_experiment(small))
-    assert preview(small).finished == seen.generations
+    assert preview([small]).finished == seen.generations
 
 
 def test_a_manifest_that_cannot_be_written_leaves_no_generation(tmp_path):
@@ -321,9 +321,9 @@ def test_every_shipped_recipe_is_a_valid_experiment_under_its_own_name():
     for kind, name, description in shipped():
         assert description
         if kind == "experiment":
-            found, _ = named_experiment(name)
-            assert found.name == name
-            assert found.resolved_policies()
+            for found in named_experiments(name)[0]:
+                assert (found.family or found.name) == name
+                assert found.resolved_policies()
 
 
 def test_theory_holds_and_its_controls_are_rejected(run):

@@ -170,27 +170,39 @@ def list_experiments(catalog: "Catalog") -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
-SHOW_COLUMNS = ["policy", "metric", "first", "last", "change", "seed_low", "seed_high", "better", "unit"]
+def members(catalog: "Catalog", name: str) -> list[str]:
+    """The experiment called `name`, or those its sweep made. Raises NotFoundError with a suggestion."""
+    with catalog.read() as con:
+        rows = con.execute("SELECT experiment, config ->> 'family' FROM experiment ORDER BY created_at").fetchall()
+    found = [row[0] for row in rows if name in row]
+    if not found:
+        raise NotFoundError.of("experiment", name, {value for row in rows for value in row if value})
+    return found
+
+
+SHOW_COLUMNS = ["experiment", "policy", "metric", "first", "last", "change", "seed_low", "seed_high", "better", "unit"]
 
 
 def show_experiment(catalog: "Catalog", name: str) -> list[tuple[Any, ...]]:
     """Per policy and metric: mean over seeds at the first and the last generation, and the last one's range."""
-    experiment_config(catalog, name)
+    found = members(catalog, name)
     with catalog.read() as con:
         return con.execute(
             """
             WITH numbers AS (
-                SELECT r.policy, m.metric, m.generation, m.value, m.unit, m.higher_is_better,
-                    max(m.generation) OVER (PARTITION BY r.policy, m.metric) AS last
+                SELECT r.experiment, r.policy, m.metric, m.generation, m.value, m.unit, m.higher_is_better,
+                    max(m.generation) OVER (PARTITION BY r.experiment, r.policy, m.metric) AS last
                 FROM metric_row m JOIN experiment_run r USING (run_id)
-                WHERE r.experiment = ? AND m.subgroup = '')
-            SELECT policy, metric, avg(value) FILTER (generation = 0), avg(value) FILTER (generation = last),
+                WHERE r.experiment IN (SELECT unnest(?::VARCHAR[])) AND m.subgroup = '')
+            SELECT experiment, policy, metric,
+                avg(value) FILTER (generation = 0), avg(value) FILTER (generation = last),
                 avg(value) FILTER (generation = last) - avg(value) FILTER (generation = 0),
                 min(value) FILTER (generation = last), max(value) FILTER (generation = last),
                 CASE any_value(higher_is_better) WHEN true THEN 'higher' WHEN false THEN 'lower' END, any_value(unit)
-            FROM numbers GROUP BY policy, metric ORDER BY metric, policy
+            FROM numbers GROUP BY experiment, policy, metric
+            ORDER BY list_position(?::VARCHAR[], experiment), metric, policy
             """,
-            [name],
+            [found, found],
         ).fetchall()
 
 

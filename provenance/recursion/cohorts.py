@@ -50,6 +50,8 @@ class Cohort:
     size: Counts
     """Samples per replica; one number where all replicas have the same, which keeps bookkeeping cheap."""
     make: Callable[[], Arrays]
+    arrived: int
+    """The generation whose pool it was first in."""
     uses: int = 0
     cached: Arrays | None = None
 
@@ -81,9 +83,9 @@ class CohortPool:
         spare = (self._settings.samples or self._budget) - self._budget
         if spare < 0:
             raise ConfigError(f"[real] samples = {self._settings.samples} is less than the budget of {self._budget}")
-        first = self._add_real(self._budget, "real", "first")
+        first = self._add_real(self._budget, "real", "first", arrived=0)
         if spare:
-            self._add_real(spare, "real", "spare")
+            self._add_real(spare, "real", "spare", arrived=0)
         counts = self._sizes()
         counts[:, first:] = 0
         training = self._training(counts, np.ones(len(self._cohorts)), [], generation=0)
@@ -131,6 +133,7 @@ class CohortPool:
                 "subgroup": [cohort.subgroup for cohort in rows],
                 "n_tokens": np.ones(len(rows), dtype=np.int64),
                 "uses": [cohort.uses for cohort in rows],
+                "arrived": [cohort.arrived for cohort in rows],
                 "n": [float(cohort.size.mean()) for cohort in rows],
             }
         )
@@ -176,13 +179,13 @@ class CohortPool:
 
     def _arrive(self, generation: int) -> None:
         if self._settings.arrivals:
-            self._add_real(self._settings.arrivals, "arrival", f"arrival-{generation}")
+            self._add_real(self._settings.arrivals, "arrival", f"arrival-{generation}", arrived=generation)
 
-    def _add_real(self, n: int, source: str, stream: str) -> int:
+    def _add_real(self, n: int, source: str, stream: str, *, arrived: int) -> int:
         """Add real samples; returns how many cohorts the detector made of them."""
         lots = self._lots(lambda size, rng: {"": self._world.real(size, rng)}, n, "human", stream)
         for lot in lots:
-            self._cohorts.append(_cohort(lot, generation=0, origin="human", source=source))
+            self._cohorts.append(_cohort(lot, generation=0, origin="human", source=source, arrived=arrived))
         return len(lots)
 
     def _add_model(self, model: Any, generation: int) -> list[Cohort]:
@@ -190,7 +193,14 @@ class CohortPool:
             lambda size, rng: self._world.sample(model, size, rng), self._budget, "model", f"sample-{generation}"
         )
         new = [
-            _cohort(lot, generation=generation + 1, origin="model", source=f"generation-{generation}") for lot in lots
+            _cohort(
+                lot,
+                generation=generation + 1,
+                origin="model",
+                source=f"generation-{generation}",
+                arrived=generation + 1,
+            )
+            for lot in lots
         ]
         self._cohorts += new
         return new
@@ -261,11 +271,11 @@ class _Lot:
     cached: Arrays | None = None
 
 
-def _cohort(lot: _Lot, *, generation: int, origin: str, source: str) -> Cohort:
+def _cohort(lot: _Lot, *, generation: int, origin: str, source: str, arrived: int) -> Cohort:
     p_model, tag = lot.verdict
     return Cohort(
         generation=generation, origin=origin, source=source, subgroup=lot.subgroup, p_model=p_model, tag=tag,
-        size=lot.size, make=lot.make, cached=lot.cached,
+        size=lot.size, make=lot.make, arrived=arrived, cached=lot.cached,
     )  # fmt: skip
 
 

@@ -1,11 +1,14 @@
 """What an experiment file may say. Knows no world by name: each world checks its own tables."""
 
+import copy
+from itertools import product
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from provenance.config import Config, checked, read_toml
+from provenance.errors import ConfigError
 from provenance.mixing.policy import Budget, MixPolicy, load_policy
 
 CONTROL = "control"
@@ -22,9 +25,9 @@ class Real(Config):
     held_out: float = Field(default=0.1, ge=0, lt=1)
     """Share of the real documents that no model ever trains on; measured against."""
     samples: int | None = Field(default=None, ge=1)
-    """Statistical worlds: how many real samples exist. Default: the budget."""
+    """How many real samples there are at first. Default: all of the corpus; in statistical worlds, the budget."""
     arrivals: int = Field(default=0, ge=0)
-    """Statistical worlds: new real samples that enter the pool each generation, with source `arrival`."""
+    """New real samples that enter the pool each generation, out of the rest of the corpus in text worlds."""
 
 
 class SimulatedDetector(Config):
@@ -56,6 +59,41 @@ class Detection(Config):
         return self
 
 
+class Axis(Config):
+    """One thing an experiment file varies. Every combination of values is an experiment of its own."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    """Short: it becomes part of the experiments' names."""
+    keys: list[str] = Field(min_length=1)
+    """Dotted keys that take the value, lists by number from 0: `budget.documents`, `policies.0.share.1.take`."""
+    values: list[int | float | str] = Field(min_length=1)
+
+
+class Published(Config):
+    """A number somebody printed, to stand beside ours."""
+
+    x: float
+    y: float
+    spread: float | None = None
+    """Standard deviation over the source's repeats."""
+    series: str = ""
+
+
+class Figure(Config):
+    """What an experiment's figure shows: one metric, over generations or over a sweep at the last generation."""
+
+    metric: str
+    x: str = "generation"
+    """`generation`, or the name of a sweep axis."""
+    at: Literal["first", "last"] = "last"
+    """Which generation a figure over a sweep shows."""
+    log_x: bool = False
+    log_y: bool = False
+    source: str = ""
+    """Where the published numbers, or the figure that this one repeats, are."""
+    published: list[Published] = Field(default_factory=list)
+
+
 class MetricChoice(Config):
     """Which metrics to record; default: all that the world can answer."""
 
@@ -84,6 +122,14 @@ class Experiment(Config):
     """Statistical worlds: keep the metrics of every n-th generation (and of the last)."""
     keep_models: bool = False
     """Store every generation's weights, not only generation 0's."""
+    keep_texts: bool = True
+    """Text worlds: return what the models wrote to the catalog, with its lineage. Numbers are kept anyway."""
+    sweep: list[Axis] = Field(default_factory=list)
+    figure: Figure | None = None
+    family: str | None = None
+    """The experiment file's own name, in the experiments its sweep makes."""
+    point: dict[str, int | float | str] = Field(default_factory=dict)
+    """Where in the sweep this experiment is: value per axis."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -99,6 +145,40 @@ class Experiment(Config):
         return found
 
 
-def load_experiment(path: Path) -> Experiment:
-    """The experiment in a TOML file. Raises ConfigError naming file and key."""
-    return checked(Experiment, read_toml(path), str(path))
+def load_experiments(path: Path) -> list[Experiment]:
+    """The experiments in a TOML file: one, or every point of its sweep. Raises ConfigError naming file and key."""
+    return experiments_of(read_toml(path), str(path))
+
+
+def experiments_of(tables: dict[str, Any], source: str) -> list[Experiment]:
+    """The experiments that `tables` describe. Raises ConfigError naming `source` and the key."""
+    whole = checked(Experiment, tables, source)
+    if not whole.sweep:
+        return [whole]
+    found = []
+    for values in product(*(axis.values for axis in whole.sweep)):
+        varied = copy.deepcopy(tables)
+        point = {axis.name: value for axis, value in zip(whole.sweep, values, strict=True)}
+        for axis, value in zip(whole.sweep, values, strict=True):
+            for key in axis.keys:
+                _set(varied, key, value, source)
+        del varied["sweep"]
+        name = ".".join([whole.name, *(f"{axis}-{value}" for axis, value in point.items())])
+        varied |= {"name": name, "family": whole.name, "point": point}
+        found.append(checked(Experiment, varied, f"{source}, {name}"))
+    return found
+
+
+def _set(tables: dict[str, Any], key: str, value: float | str, source: str) -> None:
+    """Put `value` at a dotted key, making tables on the way. Raises ConfigError where the way is blocked."""
+    *way, last = key.split(".")
+    place: Any = tables
+    try:
+        for part in way:
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+        if isinstance(place, list):
+            place[int(last)] = value
+        else:
+            place[last] = value
+    except (IndexError, ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{source}: sweep key {key!r} leads nowhere", hint="write the table it is in") from error

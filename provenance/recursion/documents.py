@@ -63,6 +63,8 @@ class DocumentPool:
         budget: Budget,
         evaluator: PoolEvaluator,
         detect: Detect | SimulatedDetector | None = None,
+        archive: int | None = None,
+        arrivals: int = 0,
     ) -> None:
         self._world, self._seed, self._budget, self._evaluator, self._detect = world, seed, budget, evaluator, detect
         self.held_out: Sequence[str] = real.held_out
@@ -79,6 +81,7 @@ class DocumentPool:
         self._tokens = world.n_tokens(self._batches[0])
         self._uses = np.zeros(n, dtype=np.int64)
         self._ids = list(real.ids)
+        self._arrived = _arrivals(seeds.units(seeds.integer(seed, "arrival"), self._ids), archive, arrivals)
         scores = self._scores(real.texts, np.array([origin == "model" for origin in self._origin]), generation=0)
         # The experiment's detector judges real and sampled texts alike; tags of the catalog serve where there is none.
         tagged = real.p_model if detect is None else None
@@ -94,15 +97,16 @@ class DocumentPool:
 
     def draw(self, policy: MixPolicy, *, generation: int) -> Training:
         """The training set of `generation` under `policy`. Raises ConfigError when the pool cannot serve it."""
+        there = np.flatnonzero(self._arrived <= generation)
         pool = self.table(generation)
         policy, _ = expand(policy, pool, self._evaluator)
         values = self._evaluator.evaluate(pool, policy.shares, policy=policy.name)
-        keys = seeds.units(seeds.integer(self._seed, "draw", generation), self._ids)
+        keys = seeds.units(seeds.integer(self._seed, "draw", generation), self._ids)[there]
         budget = self._budget.model_copy(update={"on_shortfall": policy.budget.on_shortfall})
-        drawn = draw(policy, values, keys=keys, n_tokens=self._tokens, budget=budget)
+        drawn = draw(policy, values, keys=keys, n_tokens=self._tokens[there], budget=budget)
         if len(drawn.rows) == 0:
             raise ConfigError(f"policy {policy.name!r} leaves nothing to train on")
-        record: Arrays = {"rows": drawn.rows, "share": drawn.share, "weight": drawn.weight}
+        record: Arrays = {"rows": there[drawn.rows], "share": drawn.share, "weight": drawn.weight}
         return self._training(record, drawn.realised)
 
     def _training(self, record: Arrays, realised: list[Realised]) -> Training:
@@ -141,6 +145,7 @@ class DocumentPool:
         self._subgroup += [None] * n
         self._tokens = np.concatenate([self._tokens, self._world.n_tokens(samples)])
         self._uses = np.concatenate([self._uses, np.zeros(n, dtype=np.int64)])
+        self._arrived = np.concatenate([self._arrived, np.full(n, generation + 1)])
         self._p_model = np.concatenate([self._p_model, p_model])
 
     def restore(self, *, generation: int, record: Arrays, kept: Arrays) -> None:
@@ -154,7 +159,7 @@ class DocumentPool:
     def table(self, generation: int) -> pa.Table:
         """What a policy sees. `age` counts from the texts about to be made, so the newest rows have age 1."""
         known = ~np.isnan(self._p_model)
-        return pa.table(
+        everything = pa.table(
             {
                 "generation": self._generation,
                 "age": generation + 1 - self._generation,
@@ -165,8 +170,10 @@ class DocumentPool:
                 "subgroup": pa.array(self._subgroup, pa.string()),
                 "n_tokens": self._tokens,
                 "uses": self._uses,
+                "arrived": self._arrived,
             }
         )
+        return everything.filter(pa.array(self._arrived <= generation))
 
     def _scores(self, texts: Sequence[str], is_model: NDArray[np.bool_], *, generation: int) -> NDArray[np.float64]:
         if self._detect is None:
@@ -175,6 +182,16 @@ class DocumentPool:
             return np.asarray(self._detect(texts), dtype=np.float64)
         rng = seeds.stream(self._seed, "detect", generation)
         return simulated_scores(self._detect, is_model, rng)
+
+
+def _arrivals(keys: NDArray[np.float64], archive: int | None, arrivals: int) -> NDArray[np.int64]:
+    """The generation in whose pool each real document is first: an archive at 0, then so many each time."""
+    order = np.argsort(keys, kind="stable")
+    first = len(keys) if archive is None else archive
+    turn = np.zeros(len(keys), dtype=np.int64)
+    late = np.arange(max(len(keys) - first, 0))
+    turn[order[first:]] = 1 + late // arrivals if arrivals else np.iinfo(np.int64).max
+    return turn
 
 
 def simulated_scores(

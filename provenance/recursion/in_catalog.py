@@ -22,7 +22,7 @@ from provenance.config import checked
 from provenance.corpus.texts import read_texts
 from provenance.errors import ConfigError, DataError, NotFoundError
 from provenance.mixing.policy import Share, shipped_files
-from provenance.recursion.config import Experiment, Real, load_experiment
+from provenance.recursion.config import Experiment, Real, experiments_of, load_experiments
 from provenance.recursion.documents import Detect, RealTexts
 from provenance.recursion.recorder import CatalogRecorder
 from provenance.recursion.run import Plan, Result, run_experiment
@@ -111,14 +111,14 @@ def run_in_catalog(catalog: Catalog, plan: Plan, *, command: str = "experiment r
         yield from run_experiment(plan, CatalogRecorder(catalog, plan, activity))
 
 
-def named_experiment(source: str) -> tuple[Experiment, Path | None]:
-    """The experiment in a .toml file with the file's folder, or a shipped recipe. Raises ConfigError, NotFoundError."""
+def named_experiments(source: str) -> tuple[list[Experiment], Path | None]:
+    """The experiments in a .toml file, and its folder; or a shipped recipe's. Raises ConfigError, NotFoundError."""
     if source.endswith(".toml"):
-        return load_experiment(Path(source)), Path(source).resolve().parent
+        return load_experiments(Path(source)), Path(source).resolve().parent
     recipes = {name: tables for name, tables in shipped_files() if "world" in tables}
     if source not in recipes:
         raise NotFoundError.of("recipe", source, recipes, hint=f"shipped: {', '.join(recipes)}; a file ends in .toml")
-    return checked(Experiment, recipes[source], f"recipe {source!r}"), None
+    return experiments_of(recipes[source], f"recipe {source!r}"), None
 
 
 def shipped() -> list[tuple[str, str, str]]:

@@ -64,7 +64,7 @@ class CatalogRecorder:
 
     def generation(self, result: Result) -> None:
         """Write one generation, unless it is there."""
-        if self._ancestry is None or result.texts is None:
+        if self._ancestry is None or result.texts is None or not self._plan.experiment.keep_texts:
             self._number_generation(result)
         else:
             self._text_generation(result, self._ancestry)

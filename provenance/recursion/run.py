@@ -204,6 +204,8 @@ def _pool(plan: Plan, run: Run, world: Any, evaluator: PoolEvaluator) -> Pool:
         budget=experiment.budget,
         evaluator=evaluator,
         detect=plan.detect or (experiment.detector.simulated if experiment.detector else None),
+        archive=experiment.real.samples,
+        arrivals=experiment.real.arrivals,
     )
 
 
@@ -336,7 +338,7 @@ def _claim(plan: Plan) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What running a plan would cost, from its first two generations."""
+    """What running some plans would cost, from their first two generations."""
 
     runs: int
     generations: int
@@ -346,31 +348,38 @@ class Preview:
     """Estimated for what is not finished, on this machine, one process."""
     disk_bytes: int
     metrics: list[Measured]
-    """Generation 0's numbers."""
+    """The first plan's numbers at generation 0."""
     machine: str
 
 
-def preview(plan: Plan) -> Preview:
-    """Run two generations in memory and extrapolate. Writes nothing."""
-    world = build_world(plan)
-    run = plan.runs[0]
-    with PoolEvaluator() as evaluator:
-        pool = _pool(plan, run, world, evaluator)
-        tried = list(turns(world, pool, run.policy, seed=run.seed, generations=1, metrics=_metrics(plan.experiment)))
-    first, turn = tried
-    experiment = plan.experiment
-    total = len(experiment.seeds) * (1 + len(plan.policies) * experiment.generations)
-    places = dict(segment for r in plan.runs for segment in plan.segments(r))
-    finished = sum(len(held) for place, held in places.items() if (place / "manifest.json").exists())
-    size = sum(array.nbytes for group in (turn.written.kept, turn.training.record) for array in group.values())
-    weights = sum(array.nbytes for array in world.weights(turn.model).values())
-    models = total if experiment.keep_models else len(experiment.seeds)
+def preview(plans: Sequence[Plan]) -> Preview:
+    """Run two generations of each plan in memory and extrapolate. Writes nothing."""
+    runs = generations = finished = disk_bytes = 0
+    seconds = 0.0
+    metrics: list[Measured] = []
+    for plan in plans:
+        experiment, run, world = plan.experiment, plan.runs[0], build_world(plan)
+        with PoolEvaluator() as evaluator:
+            pool = _pool(plan, run, world, evaluator)
+            tried = list(turns(world, pool, run.policy, seed=run.seed, generations=1, metrics=_metrics(experiment)))
+        first, turn = tried
+        total = len(experiment.seeds) * (1 + len(plan.policies) * experiment.generations)
+        places = dict(segment for one in plan.runs for segment in plan.segments(one))
+        there = sum(len(held) for place, held in places.items() if (place / "manifest.json").exists())
+        size = sum(array.nbytes for group in (turn.written.kept, turn.training.record) for array in group.values())
+        weights = sum(array.nbytes for array in world.weights(turn.model).values())
+        runs += len(plan.runs)
+        generations += total
+        finished += there
+        seconds += turn.seconds * (total - there)
+        disk_bytes += size * total + weights * (total if experiment.keep_models else len(experiment.seeds))
+        metrics = metrics or first.metrics
     return Preview(
-        runs=len(plan.runs),
-        generations=total,
+        runs=runs,
+        generations=generations,
         finished=finished,
-        seconds=turn.seconds * (total - finished),
-        disk_bytes=size * total + weights * models,
-        metrics=first.metrics,
+        seconds=seconds,
+        disk_bytes=disk_bytes,
+        metrics=metrics,
         machine=f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}",
     )

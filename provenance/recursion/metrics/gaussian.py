@@ -21,6 +21,11 @@ def variance(sd: Floats) -> Floats:
     return _per_dimension(sd**2)
 
 
+def fitted_sd(sd: Floats) -> Floats:
+    """The fitted standard deviation, per dimension."""
+    return _per_dimension(sd)
+
+
 def log_variance(sd: Floats) -> Floats:
     """Its logarithm: the mean of the variance itself is ruled by a few replicas, that of its logarithm is not."""
     with np.errstate(divide="ignore"):
@@ -60,6 +65,7 @@ def log_det(value: Floats) -> Floats:
     return value
 
 
+FITTED_SD = Metric(name="fitted_sd", unit="sigma", higher_is_better=None, needs=("sd",), measure=fitted_sd)
 VARIANCE = Metric(name="variance", unit="sigma^2", higher_is_better=None, needs=("sd",), measure=variance)
 LOG_VARIANCE = Metric(name="log_variance", unit="nat", higher_is_better=None, needs=("sd",), measure=log_variance)
 SQUARED_MEAN_ERROR = Metric(

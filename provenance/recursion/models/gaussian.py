@@ -7,6 +7,7 @@ standardised residuals of any other (Basu).
 """
 
 from collections.abc import Mapping, Sequence
+from math import log
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -109,7 +110,11 @@ class GaussianWorld:
         if self.sampling.temperature != 1.0:
             return {}
         standard = theory.expected(policy, generation, samples, unbiased=self.settings.estimator == "unbiased")
-        return {metric: value * self.settings.sd**2 for metric, value in standard.items()}
+        scale = {"fitted_sd": self.settings.sd}
+        known = {metric: value * scale.get(metric, self.settings.sd**2) for metric, value in standard.items()}
+        if "log_variance" in standard:
+            known["log_variance"] = standard["log_variance"] + 2.0 * log(self.settings.sd)
+        return known
 
     def weights(self, model: Arrays) -> Arrays:
         """The model is arrays."""

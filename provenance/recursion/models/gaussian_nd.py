@@ -140,7 +140,9 @@ class GaussianNDWorld:
             return {}
         unbiased, d = self.settings.estimator == "unbiased", self.settings.dim
         known = theory.expected(policy, generation, samples, unbiased=unbiased)
-        known.pop("w2_squared", None)  # the law of the roots of a Wishart matrix has no such form
+        # The laws of a Wishart matrix's roots have no such forms, and its log determinant is not d times one root's.
+        for metric in ("w2_squared", "fitted_sd", "log_variance"):
+            known.pop(metric, None)
         if policy == "replace":
             known["log_det"] = theory.log_variance(generation + 1, samples, unbiased=unbiased, dim=d)
         return known

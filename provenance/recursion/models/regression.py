@@ -34,7 +34,10 @@ class RegressionSettings(Config):
 
 
 class RegressionSampling(Config):
-    """The `[sampling]` table: there is nothing to set."""
+    """The `[sampling]` table."""
+
+    bias: float = Field(default=0.0, ge=0)
+    """Distance between the coefficients that labels are written with and the fitted ones: a worse model's labels."""
 
 
 class RegressionWorld:
@@ -45,7 +48,7 @@ class RegressionWorld:
 
     def __init__(self, settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:
         self.settings = checked(RegressionSettings, settings, "[model] of world 'regression'")
-        checked(RegressionSampling, sampling, "[sampling] of world 'regression'")
+        self.sampling = checked(RegressionSampling, sampling, "[sampling] of world 'regression'")
         self.truth = np.ones(self.settings.dim)
 
     @property
@@ -104,7 +107,8 @@ class RegressionWorld:
             )
         else:
             x = model["x"]
-        return {"": self._labelled(x, n, model["w"], rng)}
+        written_with = model["w"] + self.sampling.bias / np.sqrt(self.settings.dim)
+        return {"": self._labelled(x, n, written_with, rng)}
 
     def observe(self, model: Arrays, samples: Sequence[tuple[str, Arrays]], reference: Reference) -> dict[str, Any]:
         """Fitted and true coefficients."""
@@ -114,6 +118,8 @@ class RegressionWorld:
     def expected(self, policy: str, generation: int, samples: int) -> dict[str, float]:
         """Closed forms of metrics under a shipped policy, where they are known."""
         if policy not in ("replace", "accumulate", "control") or not self.settings.fixed_design:
+            return {}
+        if self.sampling.bias and policy != "control":
             return {}
         if samples <= self.settings.dim + 1:
             return {}  # the error has no mean

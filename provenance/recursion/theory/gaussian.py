@@ -118,6 +118,8 @@ def expected(policy: str, generation: int, m: int, *, unbiased: bool) -> dict[st
             "variance": variance(fits, m, unbiased=unbiased),
             "squared_mean_error": mean_variance(fits, m, unbiased=unbiased),
             "w2_squared": w2_squared(fits, m, unbiased=unbiased),
+            "fitted_sd": sd(fits, m, unbiased=unbiased),
+            "log_variance": log_variance(fits, m, unbiased=unbiased),
         }
     if policy == "accumulate" and not unbiased:
         v = accumulate_variance(fits, m)
