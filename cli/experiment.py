@@ -1,4 +1,4 @@
-"""The `experiment` group: run, resume, ls, show, compare, rm, theory."""
+"""The `experiment` group: run, resume, ls, show, compare, price, rm, recipes, theory."""
 
 from typing import TYPE_CHECKING
 
@@ -128,6 +128,23 @@ def compare(catalog: "Catalog", out: Output, name: str, metric: str) -> None:
 
     columns, rows = compare_policies(catalog, name, metric)
     out.rows("provenance.experiment.compare/1", columns, rows)
+
+
+@experiment.command()
+@click.argument("name")
+@click.option("--level", type=float, help="Good enough for the metric. Default: what the experiment file says.")
+@with_output
+@with_catalog
+def price(catalog: "Catalog", out: Output, name: str, level: float | None) -> None:
+    """The price of lost provenance: the smallest amount of verified human data that keeps NAME's metric good enough.
+
+    NAME is an experiment file with a [price] table and a sweep over that amount. One row per policy and setting of the
+    other axes; low and high are a 95 % band. An empty cell: not even the largest amount tried was enough.
+    """
+    from provenance.recursion.in_catalog import price_of
+
+    columns, rows = price_of(catalog, name, level)
+    out.rows("provenance.experiment.price/1", columns, rows)
 
 
 @experiment.command()

@@ -206,6 +206,26 @@ def show_experiment(catalog: "Catalog", name: str) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
+def last_values(
+    catalog: "Catalog", name: str, metric: str
+) -> list[tuple[dict[str, Any], str, int, float, float | None]]:
+    """Of every run of an experiment or family: its place in the sweep, policy, seed, and the metric's last value."""
+    found = members(catalog, name)
+    with catalog.read() as con:
+        rows = con.execute(
+            """
+            SELECT e.config -> 'point', r.policy, r.seed,
+                arg_max(m.value, m.generation), arg_max(m.stderr, m.generation)
+            FROM metric_row m JOIN experiment_run r USING (run_id) JOIN experiment e USING (experiment)
+            WHERE e.experiment IN (SELECT unnest(?::VARCHAR[])) AND m.metric = ? AND m.subgroup = ''
+                AND m.value IS NOT NULL
+            GROUP BY e.experiment, e.config, e.created_at, r.policy, r.seed ORDER BY e.created_at, r.policy, r.seed
+            """,
+            [found, metric],
+        ).fetchall()
+    return [(orjson.loads(row[0]), row[1], row[2], row[3], row[4]) for row in rows]
+
+
 def compare_policies(catalog: "Catalog", name: str, metric: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """A table of one metric: a row per generation, a column per policy (mean over seeds). Raises NotFoundError."""
     experiment_config(catalog, name)

@@ -70,11 +70,14 @@ class CohortPool:
         budget: Budget,
         evaluator: PoolEvaluator,
         detection: Detection | None = None,
+        writes: int | None = None,
     ) -> None:
         if budget.documents is None:
             raise ConfigError("a statistical world's [budget] is a number of samples: give 'documents'")
         self._world, self._seed, self._evaluator = world, seed, evaluator
         self._settings, self._budget, self._detection = real, budget.documents, detection
+        self._writes = writes or budget.documents
+        self.samples = budget.documents
         self._cohorts: list[Cohort] = []
         self.real: Sequence[Arrays] = ()
 
@@ -105,9 +108,9 @@ class CohortPool:
         return self._training(counts, weights, realised, generation=generation)
 
     def write(self, model: Any, *, generation: int) -> Written:
-        """Let every replica's model write as many samples as the budget, and add them to the pool."""
+        """Let every replica's model write, and add the samples to the pool."""
         samples = [(cohort.subgroup, self._batch(cohort)) for cohort in self._add_model(model, generation)]
-        return Written(samples=samples, kept=self._world.weights(model), n=self._budget)
+        return Written(samples=samples, kept=self._world.weights(model), n=self._writes)
 
     def restore(self, *, generation: int, record: Arrays, kept: Arrays) -> None:
         """Replay a finished generation: the same cohorts from the same streams, made only when asked for."""
@@ -190,7 +193,7 @@ class CohortPool:
 
     def _add_model(self, model: Any, generation: int) -> list[Cohort]:
         lots = self._lots(
-            lambda size, rng: self._world.sample(model, size, rng), self._budget, "model", f"sample-{generation}"
+            lambda size, rng: self._world.sample(model, size, rng), self._writes, "model", f"sample-{generation}"
         )
         new = [
             _cohort(

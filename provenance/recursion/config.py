@@ -94,6 +94,16 @@ class Figure(Config):
     published: list[Published] = Field(default_factory=list)
 
 
+class Price(Config):
+    """What `experiment price` looks for: the smallest amount of verified human data that keeps a metric good enough."""
+
+    metric: str
+    level: float
+    """Good enough is at most this, or at least this where higher is better."""
+    axis: str
+    """The sweep axis that holds the amount, in documents of the budget."""
+
+
 class MetricChoice(Config):
     """Which metrics to record; default: all that the world can answer."""
 
@@ -113,7 +123,9 @@ class Experiment(Config):
     """Shipped names, files ending in .toml, or policies written out."""
     real: Real = Real()
     budget: Budget
-    """Size of every training set, and of what each generation samples."""
+    """Size of every training set."""
+    writes: int | None = Field(default=None, ge=1)
+    """Documents (samples) each generation writes. Default: as much as the first training set."""
     model: dict[str, Any] = Field(default_factory=dict)
     sampling: dict[str, Any] = Field(default_factory=dict)
     detector: Detection | None = None
@@ -126,6 +138,7 @@ class Experiment(Config):
     """Text worlds: return what the models wrote to the catalog, with its lineage. Numbers are kept anyway."""
     sweep: list[Axis] = Field(default_factory=list)
     figure: Figure | None = None
+    price: Price | None = None
     family: str | None = None
     """The experiment file's own name, in the experiments its sweep makes."""
     point: dict[str, int | float | str] = Field(default_factory=dict)

@@ -65,8 +65,10 @@ class DocumentPool:
         detect: Detect | SimulatedDetector | None = None,
         archive: int | None = None,
         arrivals: int = 0,
+        writes: int | None = None,
     ) -> None:
         self._world, self._seed, self._budget, self._evaluator, self._detect = world, seed, budget, evaluator, detect
+        self._writes = writes
         self.held_out: Sequence[str] = real.held_out
         n = len(real.texts)
         if n == 0:
@@ -87,13 +89,18 @@ class DocumentPool:
         tagged = real.p_model if detect is None else None
         self._p_model = scores if tagged is None else np.array(tagged, dtype=np.float64)
         self.first: Arrays = {}
+        self.samples = 0
 
     def begin(self) -> Training:
         """Generation 0: real documents up to the budget, the same for every policy."""
         policy = MixPolicy(name="generation-0", share=[Share(where="generation = 0", share=1.0)])
         training = self.draw(policy, generation=0)
-        self.first = training.parts[0].batch
+        self._start(training)
         return training
+
+    def _start(self, training: Training) -> None:
+        self.first = training.parts[0].batch
+        self.samples = len(self._world.n_tokens(self.first))
 
     def draw(self, policy: MixPolicy, *, generation: int) -> Training:
         """The training set of `generation` under `policy`. Raises ConfigError when the pool cannot serve it."""
@@ -125,8 +132,11 @@ class DocumentPool:
         return Training(parts=parts, realised=realised, record=record, trained_on=trained_on)
 
     def write(self, model: Any, *, generation: int) -> Written:
-        """Let the model of `generation` write as much as it was given at first, and add that to the pool."""
-        samples = self._world.sample(model, self.first, seeds.stream(self._seed, "sample", generation))
+        """Let the model of `generation` write documents like the first training set's, and add them to the pool."""
+        like = self.first
+        if self._writes is not None:
+            like = self._world.take(like, np.arange(self._writes) % self.samples)
+        samples = self._world.sample(model, like, seeds.stream(self._seed, "sample", generation))
         n = len(self._world.n_tokens(samples))
         texts = self._world.texts(samples) if callable(self._detect) else [""] * n
         p_model = self._scores(texts, np.ones(n, dtype=np.bool_), generation=generation + 1)
@@ -152,7 +162,7 @@ class DocumentPool:
         """Replay a finished generation from what `draw` and `write` said of it."""
         training = self._training(record, [])
         if generation == 0:
-            self.first = training.parts[0].batch
+            self._start(training)
         samples = {name: array for name, array in kept.items() if name != _P_MODEL}
         self._append(samples, kept[_P_MODEL], generation=generation)
 

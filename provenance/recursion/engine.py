@@ -55,6 +55,8 @@ class Pool(Protocol):
     held_out: Sequence[str]
     real: Sequence[Arrays]
     """All the real data there is, whatever a generation draws from it."""
+    samples: int
+    """Size of the first training set."""
 
     def begin(self) -> Training: ...
     def draw(self, policy: MixPolicy, *, generation: int) -> Training: ...
@@ -98,7 +100,7 @@ def turns(
                 reference = Reference(
                     generation=generation, real=pool.real, model=reference_model, held_out=pool.held_out
                 )
-                known = theory(generation, written.n)
+                known = theory(generation, pool.samples)
                 measured, raw = measure(world.observe(model, written.samples, reference), chosen, known)
         except ProvenanceError as error:
             error.message = f"policy {policy.name!r}, generation {generation}: {error.message}"

@@ -104,7 +104,7 @@ class Plan:
 
     def _settings(self) -> dict[str, Any]:
         experiment = self.experiment
-        kept = ("world", "real", "budget", "model", "sampling", "detector", "metrics")
+        kept = ("world", "real", "budget", "writes", "model", "sampling", "detector", "metrics")
         dumped = experiment.model_dump(mode="json", by_alias=True)
         fixed = {"engine": ENGINE, "real": _real_hash(self.real), "detector": self.detect_version}
         return {**fixed, **{f"[{name}]": dumped[name] for name in kept}}
@@ -196,6 +196,7 @@ def _pool(plan: Plan, run: Run, world: Any, evaluator: PoolEvaluator) -> Pool:
             budget=experiment.budget,
             evaluator=evaluator,
             detection=experiment.detector,
+            writes=experiment.writes,
         )
     return DocumentPool(
         world,
@@ -206,6 +207,7 @@ def _pool(plan: Plan, run: Run, world: Any, evaluator: PoolEvaluator) -> Pool:
         detect=plan.detect or (experiment.detector.simulated if experiment.detector else None),
         archive=experiment.real.samples,
         arrivals=experiment.real.arrivals,
+        writes=experiment.writes,
     )
 
 
