@@ -257,21 +257,41 @@ def _refuse_cycles(con: "duckdb.DuckDBPyConnection", rows: Sequence[tuple[str, s
     for child, parent, relation in acyclic:
         if child == parent:
             raise DataError(f"{child} cannot be {relation} itself", hint="nothing was changed")
-    # One walk up from all parents at once; only if it meets a child is the whole graph searched.
+    # One walk up from all parents at once; only if it meets a child, or a child's corpus, is the whole graph searched.
     starts = sorted({parent for _, parent, _ in acyclic})
-    found = (
-        {row[0] for row in con.execute("SELECT name FROM ancestor_steps(?)", [starts]).fetchall()} if starts else set()
-    )
-    if found.isdisjoint(child for child, _, _ in acyclic):
+    if not starts:
+        return
+    met = con.execute(
+        """
+        WITH above AS (SELECT DISTINCT name FROM ancestor_steps(?)),
+        child AS (
+            SELECT child AS name FROM new_edges WHERE relation <> 'near_duplicate_of'
+            UNION ALL
+            SELECT 'corpus:' || corpus || '@' || version
+            FROM new_edges JOIN document d ON d.doc_id = node_key(child) JOIN corpus USING (corpus_id)
+            WHERE starts_with(child, 'doc:') AND relation <> 'near_duplicate_of')
+        SELECT count(*) FROM child WHERE name IN (SELECT name FROM above)
+        """,
+        [starts],
+    ).fetchall()[0][0]
+    if met == 0:
         return
     component = _components(con)
     for child, parent, relation in acyclic:
-        keys = con.execute("SELECT hash(node_key(?)), hash(node_key(?))", [child, parent]).fetchall()[0]
-        if component.get(keys[0], -1) == component.get(keys[1], -2):
+        here, there = ({component.get(key) for key in _keys(con, node)} - {None} for node in (child, parent))
+        if here & there:
             raise DataError(
                 f"{child} {relation} {parent} closes a cycle: {parent} already descends from {child}",
                 hint=f"nothing was changed; see: provenance lineage path {parent} {child}",
             )
+
+
+def _keys(con: "duckdb.DuckDBPyConnection", node: str) -> list[int]:
+    """The hashed graph nodes a name stands for: itself, and the cells of a corpus."""
+    rows = con.execute(
+        "SELECT hash(node_key($node)) UNION ALL SELECT hash(node) FROM lineage_node WHERE name = $node", {"node": node}
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def _components(con: "duckdb.DuckDBPyConnection") -> dict[int, int]:

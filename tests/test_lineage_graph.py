@@ -1,0 +1,374 @@
+"""Ancestors, descendants, impact and depth, against answers worked out by hand and by plain recursion in Python."""
+
+import json
+import random
+import shutil
+from datetime import UTC, datetime
+from functools import cache
+from uuid import UUID
+
+import pytest
+
+from provenance.catalog.corpora import get_corpus
+from provenance.catalog.lineage import (
+    add_edges,
+    all_depths,
+    ancestors,
+    descendants,
+    describe_node,
+    impact,
+    path,
+    resolve_node,
+)
+from provenance.catalog.mixes import insert_mix
+from provenance.catalog.store import Catalog
+from provenance.corpus.ingest import add_corpus
+from provenance.corpus.prepare import Fields
+from provenance.corpus.record import Recorded, record_corpus
+from provenance.errors import DataError, NotFoundError, UsageError
+from provenance.types import LineageEdge, Origin, Relation
+
+HAS = {"derived": Relation.DERIVED_FROM, "made": Relation.GENERATED_BY, "trained": Relation.TRAINED_ON}
+
+
+def add(
+    catalog: Catalog, write_jsonl, name: str, texts: list[str], origin: Origin | None, generator=None
+) -> list[UUID]:
+    """A corpus of these texts; its document ids in the order of the texts."""
+    path = write_jsonl(f"{name}.jsonl", [{"id": f"{i:03d}", "text": text} for i, text in enumerate(texts)])
+    add_corpus(catalog, name, [str(path)], Fields(key="id"), origin=origin, generator=generator)
+    with catalog.read() as con:
+        return [
+            row[0]
+            for row in con.execute("SELECT doc_id FROM documents WHERE corpus = ? ORDER BY key", [name]).fetchall()
+        ]
+
+
+def link(catalog: Catalog, *edges: tuple[str, str, str], new_models: bool = True) -> int:
+    """Add edges written as (child, relation, parent)."""
+    listed = [LineageEdge(child=c, parent=p, relation=HAS.get(r) or Relation(r)) for c, r, p in edges]
+    with catalog.activity("test", {}) as activity, activity.commit() as con:
+        return add_edges(con, listed, activity_id=activity.activity_id, at=datetime.now(UTC), new_models=new_models)
+
+
+def mix(catalog: Catalog, name: str, corpora: list[str], weights: dict[UUID, float]) -> None:
+    """Record a mix of these documents."""
+    import pyarrow as pa
+
+    from provenance import tables
+
+    pool = [{"corpus": c, "version": 1, "content_root": ""} for c in corpora]
+    with catalog.activity("test", {}) as activity, activity.commit() as con:
+        of = dict(con.execute("SELECT doc_id, corpus FROM documents").fetchall())
+        rows = pa.table({
+            "position": list(range(len(weights))), "doc_id": tables.uuids([d.bytes for d in weights]),
+            "corpus": [of[d] for d in weights], "weight": list(weights.values()), "share": [0] * len(weights),
+        })  # fmt: skip
+        insert_mix(con, name=name, policy={}, seed=0, lock_sha256="", tokens=0, realised=[], pool=pool, rows=rows,
+                   activity_id=activity.activity_id)  # fmt: skip
+
+
+def trained(model_id: str, generation: int):
+    """The row an experiment writes about a model of its own."""
+
+    def also(con, corpus) -> None:
+        con.execute("INSERT INTO model VALUES (?, 'ngram', NULL, '', '{}', ?, NULL)", [model_id, generation - 1])
+
+    return also
+
+
+def nodes(found) -> list[str]:
+    return [relative.node for relative in found]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Human text, a model trained on a mix of it, what that model wrote, a model trained on that, what that wrote."""
+    folder = tmp_path_factory.mktemp("loop")
+    catalog = Catalog.init(folder)
+
+    def write_jsonl(name, records):
+        path = folder / name
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        return path
+
+    human = add(catalog, write_jsonl, "books", ["a sentence", "another one", "a third"], Origin.HUMAN)
+    outside = add(catalog, write_jsonl, "chat", ["as a model I say", "certainly"], Origin.MODEL, "gpt")
+    mix(catalog, "m0", ["books", "chat"], {human[0]: 1.0, human[1]: 2.0, outside[0]: 1.0})
+    link(catalog, ("model:g0", "trained", "mix:m0@1"))
+    for generation, (low, high) in enumerate([(1, 1), (2, 2)]):
+        with catalog.activity("test", {}) as activity:
+            recorded = Recorded(
+                keys=["1", "2"],
+                texts=[f"one {generation}", f"two {generation}"],
+                generator=f"g{generation}",
+                generation=low,
+                generation_max=high,
+                human_ancestry=0.75,
+            )
+            record_corpus(catalog, activity, f"gen{generation}", recorded, also=trained(f"g{generation}", low))
+        if generation == 0:
+            link(catalog, ("model:g1", "trained", "corpus:gen0@1"))
+    return catalog.root, human, outside
+
+
+@pytest.fixture
+def loop(built, catalog):
+    """A copy of that catalog in the place of the empty one; its human and outside documents."""
+    root, human, outside = built
+    shutil.rmtree(catalog.root)
+    shutil.copytree(root, catalog.root)
+    return human, outside
+
+
+def test_ancestors_of_a_document_lead_back_to_human_text(catalog, loop):
+    with catalog.read() as con:
+        doc = con.execute("SELECT doc_id FROM documents WHERE corpus = 'gen1' LIMIT 1").fetchall()[0][0]
+    found = ancestors(catalog, f"doc:{doc}")
+    assert [(r.node, r.distance, r.relation) for r in found] == [
+        ("model:g1", 1, "generated_by"),
+        ("corpus:gen0@1", 2, "trained_on"),
+        ("model:g0", 3, "generated_by"),
+        ("mix:m0@1", 4, "trained_on"),
+        ("corpus:books@1", 5, "consists_of"),
+        ("corpus:chat@1", 5, "consists_of"),
+        ("model:gpt", 6, "generated_by"),
+    ]
+    assert {r.node: r.documents for r in found}["corpus:books@1"] == 3
+
+
+def test_withdrawing_an_outside_model_taints_everything_after_it(catalog, loop):
+    found = impact(catalog, "model:gpt")
+    assert found.documents == {"chat@1": 2, "gen0@1": 2, "gen1@1": 2}
+    assert found.mixes == ["mix:m0@1"]
+    assert found.models == ["model:g0", "model:g1", "model:gpt"]
+
+
+def test_withdrawing_a_document_that_no_mix_holds_taints_nothing(catalog, loop):
+    human, _ = loop
+    assert impact(catalog, f"doc:{human[2]}").mixes == []
+    assert impact(catalog, f"doc:{human[2]}").documents == {"books@1": 1}
+    assert impact(catalog, f"doc:{human[1]}").mixes == ["mix:m0@1"]
+
+
+def test_a_derived_document_taints_the_mix_that_holds_it_and_not_its_siblings(catalog, write_jsonl):
+    human = add(catalog, write_jsonl, "books", ["a", "b"], Origin.HUMAN)
+    rewritten = add(catalog, write_jsonl, "rewritten", ["A!", "B!", "C!"], Origin.MIXED)
+    link(catalog, (f"doc:{rewritten[0]}", "derived", f"doc:{human[0]}"))
+    mix(catalog, "with", ["rewritten"], {rewritten[0]: 1.0})
+    mix(catalog, "without", ["rewritten"], {rewritten[1]: 1.0})
+    found = impact(catalog, f"doc:{human[0]}")
+    assert found.mixes == ["mix:with@1"]
+    assert found.documents == {"books@1": 1, "rewritten@1": 1}
+    assert nodes(descendants(catalog, "corpus:books")) == [f"doc:{rewritten[0]}", "corpus:rewritten@1", "mix:with@1"]
+
+
+def test_a_path_names_each_step_and_an_unrelated_node_has_none(catalog, loop):
+    assert path(catalog, "corpus:gen1", "model:gpt") == [
+        ("generated_by", "model:g1"),
+        ("trained_on", "corpus:gen0@1"),
+        ("generated_by", "model:g0"),
+        ("trained_on", "mix:m0@1"),
+        ("consists_of", "corpus:chat@1"),
+        ("generated_by", "model:gpt"),
+    ]
+    assert path(catalog, "corpus:books", "model:gpt") == []
+
+
+def test_human_ancestry_is_the_mix_weighted_mean(catalog, loop):
+    # m0 weighs human text 3 and a model's text of unrecorded training 1; the rest of the loop inherits that.
+    depth = {(d.low, d.high): (d.human, d.documents) for d in all_depths(catalog)}
+    assert depth[0, 0] == (1.0, 3)
+    assert depth[1, None] == (0.75, 4) or depth[1, None] == (None, 2)
+    assert describe_node(catalog, "mix:m0").human_ancestry == pytest.approx(0.75)
+    assert describe_node(catalog, "mix:m0").generation == 0
+
+
+@pytest.mark.parametrize(
+    ("edge", "message"),
+    [
+        (("corpus:nowhere@1", "derived", "corpus:books@1"), "unknown node in the edges: corpus:nowhere@1"),
+        (("doc:00000000-0000-0000-0000-000000000000", "derived", "corpus:books@1"), "unknown node"),
+        (("doc:nonsense", "derived", "corpus:books@1"), "unknown node"),
+        (("corpus:books@1", "made", "model:never-seen"), "unknown node"),
+        (("corpus:books@1", "derived", "mix:none@1"), "unknown node"),
+        (("corpus:books@1", "derived", "books"), "unknown node"),
+        (("corpus:books@1", "derived", "external:"), "unknown node"),
+        (("corpus:books@1", "derived", "corpus:books@1"), "cannot be derived_from itself"),
+    ],
+)
+def test_edges_to_nothing_are_refused_and_change_nothing(catalog, loop, edge, message):
+    before = len(ancestors(catalog, "corpus:books"))
+    with pytest.raises(DataError, match=message):
+        link(catalog, ("model:g0", "derived", "external:base"), edge, new_models=False)
+    assert len(ancestors(catalog, "corpus:books")) == before
+    assert "external:base" not in nodes(ancestors(catalog, "model:g0"))
+
+
+@pytest.mark.parametrize(
+    "edge",
+    [
+        ("model:gpt", "trained", "corpus:gen1@1"),
+        ("corpus:books@1", "made", "model:g1"),
+        ("mix:m0@1", "derived", "corpus:gen0@1"),
+        ("model:g0", "derived", "model:g1"),
+    ],
+)
+def test_an_edge_that_closes_a_cycle_is_refused(catalog, loop, edge):
+    with pytest.raises(DataError, match="closes a cycle"):
+        link(catalog, edge)
+    assert ancestors(catalog, "corpus:books") == []
+
+
+def test_a_document_of_a_mix_cannot_come_from_the_model_trained_on_it(catalog, loop):
+    human, _ = loop
+    with pytest.raises(DataError, match="closes a cycle"):
+        link(catalog, (f"doc:{human[0]}", "made", "model:g0"))
+    assert link(catalog, (f"doc:{human[2]}", "made", "model:g0")) == 1
+
+
+def test_two_documents_of_one_corpus_may_derive_from_each_other_one_way(catalog, loop):
+    human, _ = loop
+    assert link(catalog, (f"doc:{human[0]}", "derived", f"doc:{human[1]}")) == 1
+    assert link(catalog, (f"doc:{human[0]}", "derived", f"doc:{human[1]}")) == 0
+    with pytest.raises(DataError, match="closes a cycle"):
+        link(catalog, (f"doc:{human[1]}", "derived", f"doc:{human[0]}"))
+    assert link(catalog, (f"doc:{human[1]}", "near_duplicate_of", f"doc:{human[0]}")) == 1
+
+
+def test_references_are_completed_or_refused(catalog, loop):
+    human, _ = loop
+    assert resolve_node(catalog, "books") == resolve_node(catalog, "corpus:books@1") == "corpus:books@1"
+    assert resolve_node(catalog, f"doc:{str(human[0])[:8]}") == f"doc:{human[0]}"
+    assert resolve_node(catalog, "mix:m0") == "mix:m0@1"
+    with pytest.raises(NotFoundError, match="no model node named 'model:g9'"):
+        resolve_node(catalog, "model:g9")
+    with pytest.raises(UsageError, match="names no kind of node"):
+        resolve_node(catalog, "paper:x")
+
+
+def test_an_empty_catalog_has_no_depths_and_no_nodes(catalog):
+    assert all_depths(catalog) == []
+    with pytest.raises(NotFoundError):
+        ancestors(catalog, "model:x")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_graphs_agree_with_plain_recursion(catalog, write_jsonl, seed):
+    """Depth and ancestors of every document, over derivations, models, corpora and weighted mixes."""
+    rng = random.Random(seed)
+    origins = {"h": Origin.HUMAN, "u": None, "g": Origin.MODEL}
+    docs: dict[str, list[UUID]] = {}
+    for name, origin in origins.items():
+        texts = [f"{name} text {i}" for i in range(5)]
+        docs[name] = add(catalog, write_jsonl, name, texts, origin, "gm" if name == "g" else None)
+    node_of = {doc: name for name, listed in docs.items() for doc in listed}
+    # Order fixes the direction of every edge, so there are no cycles: g's documents may derive from h's and u's.
+    order = [*docs["h"], *docs["u"], *docs["g"]]
+    weights = {doc: rng.choice([0.5, 1.0, 2.0]) for doc in rng.sample([*docs["h"], *docs["u"]], 5)}
+    mix(catalog, "x", ["h", "u"], weights)
+    edges = [("model:gm", "trained", "mix:x@1"), ("model:other", "trained", "corpus:h@1")]
+    own: dict[UUID, list[tuple[str, UUID | str]]] = {}
+    for i, doc in enumerate(order):
+        for j in range(i):
+            # A document of the mix may not come from what was trained on the mix.
+            if rng.random() < 0.12 and not (node_of[doc] != "g" and node_of[order[j]] == "g"):
+                own.setdefault(doc, []).append(("derived", order[j]))
+    for doc in rng.sample(docs["g"], 2):
+        own.setdefault(doc, []).append(("made", "model:other"))
+    edges += [(f"doc:{d}", r, p if isinstance(p, str) else f"doc:{p}") for d, listed in own.items() for r, p in listed]
+    link(catalog, *edges)
+
+    def mean(parts):
+        low = min(p[0] or 0 for _, p in parts)
+        high = None if any(p[1] is None for _, p in parts) else max(p[1] for _, p in parts)
+        known = [w * p[2] for w, p in parts if p[2] is not None]
+        return low, high, sum(known) / sum(w for w, _ in parts) if known else None
+
+    @cache
+    def model_depth(name):
+        if name == "model:gm":
+            return mean([(w, depth(doc)) for doc, w in weights.items()])
+        return mean([(1.0, depth(doc)) for doc in docs["h"]])
+
+    @cache
+    def depth(doc):
+        corpus = node_of[doc]
+        by_model = corpus == "g"
+        parts = [] if doc not in own else [
+            (1.0, step(depth(p) if isinstance(p, UUID) else model_depth(p), by_model or relation == "made"))
+            for relation, p in own[doc]
+        ]  # fmt: skip
+        if by_model:
+            parts.append((1.0, step(model_depth("model:gm"), True)))
+        if parts:
+            return mean(parts)
+        return (0, 0, 1.0) if corpus == "h" else (None, None, None)
+
+    def step(d, crosses):
+        return (d[0] or 0) + crosses, None if d[1] is None else d[1] + crosses, d[2]
+
+    @cache
+    def up(node) -> frozenset[str]:
+        found = set()
+        if isinstance(node, UUID):
+            for _, p in own.get(node, []):
+                found |= {p if isinstance(p, str) else f"doc:{p}"} | up(p)
+            if node_of[node] == "g":
+                found |= {"model:gm"} | up("model:gm")
+        elif node == "model:gm":
+            found |= {"mix:x@1", "corpus:h@1", "corpus:u@1"} if len({node_of[d] for d in weights}) == 2 else set()
+        elif node == "model:other":
+            found |= {"corpus:h@1"}
+        return frozenset(found)
+
+    from provenance.catalog.depth import graph_depths
+
+    with catalog.read() as con, graph_depths(con):
+        computed = {
+            row[0]: row[1:]
+            for row in con.execute(
+                """
+                SELECT d.doc_id, coalesce(o.low, p.low), CASE WHEN o.node IS NULL THEN p.high ELSE o.high END,
+                    CASE WHEN o.node IS NULL THEN p.human ELSE o.human END
+                FROM document d JOIN cell c ON c.corpus_id = d.corpus_id JOIN graph_depth p ON p.node = cell_key(c.cell)
+                LEFT JOIN graph_depth o ON o.node = d.doc_id
+                """
+            ).fetchall()
+        }
+    for doc in order:
+        low, high, human = depth(doc)
+        assert computed[doc][:2] == (low, high), (doc, own.get(doc))
+        assert computed[doc][2] == (None if human is None else pytest.approx(human))
+    for doc in [*own][:4]:
+        # Past a mix, which documents of a corpus were reached is not followed; before it, every node is exact.
+        expected, seen = up(doc), set(nodes(ancestors(catalog, f"doc:{doc}")))
+        assert expected <= seen
+        assert {n for n in seen - expected if n.startswith("doc:")} == set()
+
+
+def test_depth_columns_follow_an_import_and_recorded_ones_stay(catalog, loop, write_jsonl, tmp_path):
+    from provenance.lineage.imports import import_edges
+
+    human, outside = loop
+    (tmp_path / "edges.csv").write_text(f"child,parent,relation\ndoc:{outside[1]},doc:{human[2]},derived_from\n")
+    done = import_edges(catalog, tmp_path / "edges.csv")
+    assert (done.edges, done.depths_changed) == (1, 1)
+    with catalog.read() as con:
+        rows = con.execute(
+            "SELECT corpus, generation, generation_max, human_ancestry FROM documents WHERE doc_id = ?", [outside[1]]
+        ).fetchall()
+    # Half from the human text it rewrites, half from a model of which nothing is known.
+    assert rows == [("chat", 1, None, 0.5)]
+    assert get_corpus(catalog, "gen1").documents == 2
+
+
+def test_the_public_macros_answer_in_sql(catalog, loop, run):
+    assert "model:gpt" in run("sql", "select node from ancestors('corpus:gen1@1')").stdout
+    assert "corpus:gen1@1" in run("sql", "select node from descendants('model:gpt')").stdout
+    assert (
+        run("sql", "--format", "csv", "select generation_of('mix:m0@1') g, human_ancestry('corpus:books@1') h").stdout
+        == "g,h\n0,1.0\n"
+    )
+    found = run("sql", "--format", "csv", "select relation, count(*) n from lineage group by all order by 1").stdout
+    assert found == "relation,n\nderived_from,2\ngenerated_by,2\nmember_of,9\ntrained_on,2\n"
