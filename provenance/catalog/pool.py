@@ -60,12 +60,7 @@ class PoolEvaluator:
         self._con = duckdb.connect(":memory:", config=_SETTINGS)
         self._con.execute("SET python_enable_replacements = false")
         self._con.execute("SET lock_configuration = true")
-        # Volatile functions give another answer each time; time functions give another answer tomorrow.
-        rows = self._con.execute(
-            "SELECT DISTINCT function_name FROM duckdb_functions() "
-            "WHERE stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY')"
-        ).fetchall()
-        self._unrepeatable = {str(name) for (name,) in rows}
+        self._unrepeatable: set[str] | None = None
         self._accepted: set[tuple[str, str, tuple[str, ...]]] = set()
 
     def __enter__(self) -> Self:
@@ -146,13 +141,23 @@ class PoolEvaluator:
                     raise QueryError(f"{where}: unknown column '_row'", hint=_columns_hint(columns))
                 if column in _CLOCKS and column not in columns:
                     function = column
-            if function in self._unrepeatable or function in _CLOCKS:
+            if function is not None and (function in _CLOCKS or function in self._changing()):
                 raise QueryError(
                     f"{where} calls {function}(), whose answer changes from run to run",
                     hint="a mix must be rebuildable: draws are random through the seed, dates are constants",
                 )
         self._run(f"EXPLAIN {probe}", columns, where)
         self._accepted.add((part, sql, columns))
+
+    def _changing(self) -> set[str]:
+        """Functions that answer differently each time or tomorrow; asked for once, and only if any is called."""
+        if self._unrepeatable is None:
+            rows = self._con.execute(
+                "SELECT DISTINCT function_name FROM duckdb_functions() "
+                "WHERE stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY')"
+            ).fetchall()
+            self._unrepeatable = {str(name) for (name,) in rows}
+        return self._unrepeatable
 
     def _run(self, sql: str, columns: tuple[str, ...], where: str) -> dict[str, NDArray[Any]]:
         try:

@@ -106,11 +106,18 @@ def load_policy(reference: str, *, folder: Path | None = None) -> MixPolicy:
         if folder is not None and not path.is_absolute():
             path = folder / path
         return parse_policy(read_toml(path), str(path))
-    for name, tables in shipped_files():
-        if name == reference and "share" in tables:
-            return parse_policy(tables, f"policy {reference!r}")
+    found = shipped_policy(reference)
+    if found is not None:
+        return found
     known = shipped_policies()
     raise NotFoundError.of("policy", reference, known, hint=f"shipped: {', '.join(known)}; a file ends in .toml")
+
+
+def shipped_policy(name: str) -> MixPolicy | None:
+    """The policy that ships under this name; None where there is none."""
+    file = files("provenance.recipes").joinpath(f"{name}.toml")
+    tables = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return parse_policy(tables, f"policy {name!r}") if "share" in tables else None
 
 
 def shipped_policies() -> list[str]:

@@ -33,7 +33,7 @@ Verdict = tuple[float, str | None]
 WRONG = "wrong"
 """The subgroup a verifier should reject."""
 
-CACHE_BYTES = 512 * 1024 * 1024
+CACHE_BYTES = 128 * 1024 * 1024
 """Samples kept in memory; older cohorts beyond it are made again when a policy asks for them."""
 
 

@@ -89,8 +89,10 @@ class CategoricalWorld:
     def fit(self, parts: Sequence[Part], rng: np.random.Generator) -> Arrays:
         """Relative frequencies of all parts together, weighted. `rng` is not used."""
         del rng
-        total = sum(float(part.weight) * part.batch["counts"] for part in parts)
-        size = np.asarray(total).sum(axis=1, keepdims=True)
+        total: Any = parts[0].batch["counts"]
+        if len(parts) > 1:
+            total = sum(float(part.weight) * part.batch["counts"] for part in parts)
+        size = total.sum(axis=1, keepdims=True)
         if not (size > 0).all():
             raise DataError("a replica has no samples to fit")
         return {"p": np.asarray(total / size, dtype=np.float64)}

@@ -75,10 +75,15 @@ class GaussianWorld:
         """Weighted mean and variance of all parts together. `rng` is not used."""
         del rng
         weights = [float(part.weight) for part in parts]
-        n = sum((part.batch["n"] for part in parts), np.zeros(self.replicas, dtype=np.int64))
+        sizes = [part.batch["n"] for part in parts]
+        n = sizes[0] if len(parts) == 1 else sum(sizes, np.zeros(self.replicas, dtype=np.int64))
         if (n < 2).any():
             raise DataError(f"a Gaussian needs 2 samples to have a variance; a replica has {int(n.min())}")
-        total = _sum(w * part.batch["n"] for w, part in zip(weights, parts, strict=True))
+        if len(parts) == 1:
+            # Most generations: the statistics are the estimate.
+            divisor = n if self.settings.estimator == "mle" else n - 1
+            return {"mean": parts[0].batch["mean"], "sd": np.sqrt(parts[0].batch["scatter"] / divisor)}
+        total = _sum(w * size for w, size in zip(weights, sizes, strict=True))
         mean = _sum(w * part.batch["n"] * part.batch["mean"] for w, part in zip(weights, parts, strict=True)) / total
         # Around the common mean, part by part: sums of squares minus n mean^2 would cancel once the variance is small.
         scatter = _sum(
@@ -87,12 +92,14 @@ class GaussianWorld:
         )
         divisor = total
         if self.settings.estimator == "unbiased":
-            divisor = total - _sum(w * w * part.batch["n"] for w, part in zip(weights, parts, strict=True)) / total
+            divisor = total - _sum(w * w * size for w, size in zip(weights, sizes, strict=True)) / total
         return {"mean": mean, "sd": np.sqrt(scatter / divisor)}
 
     def sample(self, model: Arrays, n: Counts, rng: np.random.Generator) -> dict[str, Arrays]:
         """Samples of each replica's model."""
-        return {"": _draw(model["mean"], model["sd"] * np.sqrt(self.sampling.temperature), n, rng)}
+        temperature = self.sampling.temperature
+        sd = model["sd"] if temperature == 1.0 else model["sd"] * np.sqrt(temperature)
+        return {"": _draw(model["mean"], sd, n, rng)}
 
     def observe(self, model: Arrays, samples: Sequence[tuple[str, Arrays]], reference: Reference) -> dict[str, Any]:
         """Mean and standard deviation, real ones beside."""
@@ -132,13 +139,25 @@ def _sum(terms: Any) -> Floats:
 
 def _draw(mean: Floats, sd: Floats, n: Counts, rng: np.random.Generator) -> Arrays:
     """Statistics of `n[r]` samples of N(mean[r], sd[r]^2); zeros where there are none."""
+    key = rng.integers(0, 2**63, size=2, dtype=np.int64)
+    z = rng.standard_normal(len(n))
+    # chi-square with n - 1 degrees of freedom is twice a gamma of half of them; shape 0 gives 0
+    if len(n) and (n == n[0]).all() and n[0] > 0:
+        size = int(n[0])
+        scatter = rng.standard_gamma((size - 1) / 2.0, size=len(n))
+        z *= sd
+        z *= 1.0 / np.sqrt(size)
+        z += mean
+        scatter *= sd
+        scatter *= sd
+        scatter *= 2.0
+        return {"n": n, "mean": z, "scatter": scatter, "key": key}
     some = np.maximum(n, 1)
     return {
         "n": n,
-        "mean": np.where(n > 0, mean + sd / np.sqrt(some) * rng.standard_normal(len(n)), 0.0),
-        # chi-square with n - 1 degrees of freedom is twice a gamma of half of them; shape 0 gives 0
+        "mean": np.where(n > 0, mean + sd / np.sqrt(some) * z, 0.0),
         "scatter": sd**2 * 2.0 * rng.standard_gamma((some - 1) / 2.0) * (n > 0),
-        "key": rng.integers(0, 2**63, size=2, dtype=np.int64),
+        "key": key,
     }
 
 
