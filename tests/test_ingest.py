@@ -323,3 +323,14 @@ def test_a_truncated_gzip_file_is_one_error(catalog: Catalog, tmp_path: Path) ->
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"cut\.jsonl\.gz"):
         add_corpus(catalog, "c", [str(path)], Fields())
+
+
+def test_a_hub_dataset_is_streamed_by_name(catalog: Catalog, tmp_path: Path, write_jsonl: Any) -> None:
+    # A folder stands for the hub: the library resolves both the same way, and tests have no network.
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    write_jsonl("repo/train.jsonl", RECORDS)
+    result = add_corpus(catalog, "c", [f"hf:{folder}::train"], Fields(key="id"))
+    assert result.documents == 3
+    with pytest.raises(DataError, match="no such|nosuch|Unknown split|split"):
+        add_corpus(catalog, "c", [f"hf:{folder}::nosuch"], Fields(key="id"))
