@@ -115,7 +115,9 @@ class Catalog:
                     con.execute("COMMIT")
                 except duckdb.Error as error:
                     _rollback(con)
-                    raise CatalogError(f"the catalog refused the change: {error}", hint="nothing was changed") from error
+                    raise CatalogError(
+                        f"the catalog refused the change: {error}", hint="nothing was changed"
+                    ) from error
                 except BaseException:
                     _rollback(con)
                     raise

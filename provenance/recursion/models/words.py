@@ -45,9 +45,7 @@ class Vocabulary:
         """The texts of a batch without unknown tokens."""
         tokens, ids = self.tokens, batch["ids"].tolist()
         offsets = batch["offsets"].tolist()
-        return [
-            "".join([tokens[i] for i in ids[start:end]]) for start, end in pairwise(offsets)
-        ]
+        return ["".join([tokens[i] for i in ids[start:end]]) for start, end in pairwise(offsets)]
 
 
 def pack(documents: Sequence[NDArray[np.int32]]) -> Arrays:
