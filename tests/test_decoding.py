@@ -73,7 +73,7 @@ def theirs(model: Any, prompts: Any, eos: int, **options: Any) -> Any:
         eos_token_id=eos,
         **options,
     )[:, LENGTH:]
-    padded = torch.full((len(prompts), NEW), PAD)
+    padded = torch.full((len(prompts), NEW), PAD, device=prompts.device)
     padded[:, : found.shape[1]] = found
     return padded
 
@@ -194,3 +194,14 @@ def test_a_processor_sees_the_whole_text_and_decides(model: Any, prompts: Any) -
 def test_beams_go_with_the_beam_method_only() -> None:
     with pytest.raises(ValueError, match="'sample' does not go with beams = 5"):
         Decoding(method="sample", beams=5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_tokens_on_a_gpu_equal_those_of_transformers_there(model: Any, prompts: Any, eos: int) -> None:
+    there, asked = model.cuda(), prompts.cuda()
+    try:
+        request = Request(decoding=Decoding(method="beam", beams=5), max_new_tokens=NEW, eos=(eos,), pad=PAD)
+        assert torch.equal(generate(there, asked, request), theirs(there, asked, eos, num_beams=5).cpu())
+    finally:
+        model.cpu()
