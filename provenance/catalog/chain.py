@@ -174,12 +174,12 @@ def tables_written(con: "duckdb.DuckDBPyConnection", activity_id: UUID) -> list[
 
 def entry_sha256(con: "duckdb.DuckDBPyConnection", seq: int, previous: str, activity_id: UUID) -> str:
     """The hash of a ledger entry: over the activity's row, its seals, its number and the entry before."""
-    row = con.execute(
+    rows = con.execute(
         "SELECT command, params::VARCHAR, code_version, host, pid, started_at, ended_at, status, inputs::VARCHAR, "
         "outputs::VARCHAR, error FROM activity WHERE activity_id = ?",
         [activity_id],
-    ).fetchone()
-    if row is None:
+    ).fetchall()
+    if not rows:
         return ""
     seals = con.execute(
         "SELECT table_name, rows, sha256 FROM seal WHERE activity_id = ? ORDER BY table_name", [activity_id]
@@ -187,7 +187,7 @@ def entry_sha256(con: "duckdb.DuckDBPyConnection", seq: int, previous: str, acti
     names = ("command", "params", "code_version", "host", "pid", "started_at", "ended_at", "status", "inputs",
              "outputs", "error")  # fmt: skip
     value: dict[str, Any] = {
-        "activity": {"activity_id": str(activity_id), **dict(zip(names, map(_stable, row), strict=True))},
+        "activity": {"activity_id": str(activity_id), **dict(zip(names, map(_stable, rows[0]), strict=True))},
         "previous": previous,
         "seals": {table: {"rows": rows, "sha256": sha256} for table, rows, sha256 in seals},
         "seq": seq,
@@ -197,8 +197,8 @@ def entry_sha256(con: "duckdb.DuckDBPyConnection", seq: int, previous: str, acti
 
 def head(con: "duckdb.DuckDBPyConnection") -> Head:
     """The newest entry; number 0 with the genesis hash for an empty ledger."""
-    row = con.execute("SELECT seq, sha256 FROM ledger_entry ORDER BY seq DESC LIMIT 1").fetchone()
-    return Head(seq=row[0], sha256=row[1]) if row else Head(seq=0, sha256=GENESIS)
+    rows = con.execute("SELECT seq, sha256 FROM ledger_entry ORDER BY seq DESC LIMIT 1").fetchall()
+    return Head(seq=rows[0][0], sha256=rows[0][1]) if rows else Head(seq=0, sha256=GENESIS)
 
 
 def append(con: "duckdb.DuckDBPyConnection", activity_id: UUID) -> None:

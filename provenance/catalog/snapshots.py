@@ -104,8 +104,8 @@ def get_snapshot(catalog: "Catalog", ref: str) -> SnapshotInfo:
 def snapshot_in_ledger(catalog: "Catalog", snapshot: SnapshotInfo) -> bool:
     """Whether the ledger entry a snapshot was made at is still the one it was."""
     with catalog.read() as con:
-        row = con.execute("SELECT sha256 FROM ledger_entry WHERE seq = ?", [snapshot.ledger_seq]).fetchone()
-    found = row[0] if row else chain.GENESIS if snapshot.ledger_seq == 0 else None
+        rows = con.execute("SELECT sha256 FROM ledger_entry WHERE seq = ?", [snapshot.ledger_seq]).fetchall()
+    found = rows[0][0] if rows else chain.GENESIS if snapshot.ledger_seq == 0 else None
     return found == snapshot.ledger_sha256
 
 

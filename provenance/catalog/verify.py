@@ -60,8 +60,8 @@ def _chain(con: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:
         if linked != previous:
             yield Finding(check="chain", where=entry, what="does not link to the entry before it")
         elif chain.entry_sha256(con, seq, linked, activity_id) != sha256:
-            command = con.execute("SELECT command FROM activity WHERE activity_id = ?", [activity_id]).fetchone()
-            named = f" ({command[0]})" if command else ""
+            command = con.execute("SELECT command FROM activity WHERE activity_id = ?", [activity_id]).fetchall()
+            named = f" ({command[0][0]})" if command else ""
             what = "its activity or one of its seals was changed" if command else "its activity is missing"
             yield Finding(check="chain", where=entry + named, what=what)
         previous, expected = sha256, seq + 1
@@ -81,14 +81,14 @@ def _head(con: "duckdb.DuckDBPyConnection", catalog: "Catalog") -> Iterator[Find
         if last.seq:
             yield Finding(check="chain", where=chain.HEAD_FILE, what="is missing")
         return
-    row = con.execute("SELECT sha256 FROM ledger_entry WHERE seq = ?", [noted.seq]).fetchone()
+    rows = con.execute("SELECT sha256 FROM ledger_entry WHERE seq = ?", [noted.seq]).fetchall()
     if noted.seq > last.seq:
         yield Finding(
             check="chain",
             where=f"ledger entry {last.seq + 1}",
             what=f"is missing: the ledger ends at {last.seq}, {chain.HEAD_FILE} has seen {noted.seq}",
         )
-    elif row is None or row[0] != noted.sha256:
+    elif not rows or rows[0][0] != noted.sha256:
         yield Finding(
             check="chain", where=f"ledger entry {noted.seq}", what=f"is not the one {chain.HEAD_FILE} has seen"
         )
@@ -103,7 +103,7 @@ def _seals(con: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:
                 "SELECT activity_id, rows, sha256 FROM seal WHERE table_name = ?", [table]
             ).fetchall()
         }
-        for activity_id, rows, sha256 in _sealed_anew(con, table):
+        for activity_id, rows, sha256 in list(_sealed_anew(con, table)):
             if known.pop(activity_id, None) != (rows, sha256):
                 yield _changed_rows(con, table, activity_id)
         for activity_id, (rows, _) in known.items():
@@ -148,11 +148,11 @@ def _sealed_anew(con: "duckdb.DuckDBPyConnection", table: str) -> Iterator[tuple
 
 def _changed_rows(con: "duckdb.DuckDBPyConnection", table: str, activity_id: UUID) -> Finding:
     sealed = chain.SEALED[table]
-    row = con.execute(
-        "SELECT rows, digests FROM seal WHERE activity_id = ? AND table_name = ?", [activity_id, table]
-    ).fetchone()
+    rows = con.execute(
+        "SELECT digests FROM seal WHERE activity_id = ? AND table_name = ?", [activity_id, table]
+    ).fetchall()
     where = f"{table} of activity {activity_id}"
-    stored = np.frombuffer(row[1], dtype=">u8") if row else np.empty(0, dtype=">u8")
+    stored = np.frombuffer(rows[0][0] if rows else b"", dtype=">u8")
     now = chain.digests(chain.row_hashes(con, table, activity_id))
     foreign = np.setdiff1d(now, stored).astype(np.uint64)
     if len(foreign) == 0:

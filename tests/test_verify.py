@@ -1,0 +1,328 @@
+"""`verify` on a catalog that holds, and on twenty-five that were tampered with: each is found and named."""
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+from uuid import UUID
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from provenance import tables
+from provenance.catalog.snapshots import create_snapshot
+from provenance.catalog.store import Catalog
+from provenance.catalog.tags import write_tags
+from provenance.corpus.ingest import add_corpus
+from provenance.corpus.prepare import Fields
+from provenance.errors import CheckFailedError, DataError
+from provenance.ids import document_id_bytes, sha256_text
+from provenance.lineage import signing
+from provenance.lineage.audit import KEYS, SIGNATURES, prove, sign_snapshot, verify
+from provenance.lineage.imports import import_edges
+from provenance.lineage.proof import InclusionProof, check_proof
+from provenance.mixing.build import build_mix
+from provenance.mixing.lock import make_lock
+from provenance.mixing.plan import plan_mix
+from provenance.mixing.policy import parse_policy
+from provenance.types import Origin
+
+POLICY = {"name": "half", "seed": 3, "budget": {"documents": 4}, "share": [
+    {"where": "origin = 'human'", "share": 0.5}, {"where": "origin = 'model'", "share": 0.5}]}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A catalog with everything in it that `verify` looks at."""
+    folder = tmp_path_factory.mktemp("whole")
+    catalog = Catalog.init(folder)
+    for name, origin, generator in (("h", Origin.HUMAN, None), ("m", Origin.MODEL, "gpt")):
+        path = folder / f"{name}.jsonl"
+        # A zero-width space: the row of evidence that it was stripped is evidence to tamper with.
+        path.write_text("".join(json.dumps({"id": str(i), "text": f"{name}\u200b text {i}"}) + "\n" for i in range(8)))
+        add_corpus(catalog, name, [str(path)], Fields(key="id"), origin=origin, generator=generator)
+    with catalog.read() as con:
+        human, model = (
+            con.execute("SELECT list(doc_id ORDER BY key) FROM documents WHERE corpus = ?", [name]).fetchall()[0][0]
+            for name in ("h", "m")
+        )
+    with catalog.activity("tag run", {}) as activity, activity.commit() as con:
+        n = len(human)
+        tags = pa.table({
+            "doc_id": tables.uuids([doc.bytes for doc in human]), "origin": ["human"] * n, "p_model": [0.25] * n,
+            "basis": ["inferred"] * n, "rule": ["r"] * n,
+        })  # fmt: skip
+        write_tags(con, tags, activity)
+    edges = folder / "edges.csv"
+    edges.write_text(
+        f"child,parent,relation\ndoc:{model[0]},doc:{human[0]},derived_from\ncorpus:m@1,external:api,derived_from\n"
+    )
+    import_edges(catalog, edges)
+    lock = make_lock(plan_mix(catalog, parse_policy(POLICY, "test")))
+    build_mix(catalog, lock)
+    create_snapshot(catalog, "s1")
+    signing.make_key(folder / "key")
+    sign_snapshot(catalog, "s1", folder / "key")
+    return folder
+
+
+@pytest.fixture
+def catalog(whole, tmp_path) -> Catalog:
+    shutil.copytree(whole, tmp_path / "copy")
+    return Catalog.open(tmp_path / "copy")
+
+
+def change(catalog: Catalog, sql: str) -> None:
+    """Change the catalog behind the program's back."""
+    con = duckdb.connect(str(catalog.database))
+    con.execute(sql)
+    con.close()
+
+
+def shard(catalog: Catalog, corpus: str) -> Path:
+    return next((catalog.root / "corpora" / corpus).rglob("*.parquet"))
+
+
+def rewrite(path: Path, text: str) -> bytes:
+    """Put another text in place of a shard's first; gives that document's id."""
+    table = pq.read_table(path)
+    texts = table["text"].to_pylist()
+    texts[0] = text
+    pq.write_table(table.set_column(1, table.schema.field("text"), pa.array(texts)), path, use_dictionary=False)
+    return table["doc_id"][0].as_py().bytes
+
+
+def test_an_untouched_catalog_holds_and_says_so(catalog, run_on):
+    assert list(verify(catalog)) == []
+    for ref in ("h", "corpus:m@1", "mix:half", "snapshot:s1"):
+        assert list(verify(catalog, ref)) == []
+    result = run_on(catalog, "verify")
+    assert result.exit_code == 0
+    assert "everything matches" in result.stderr
+    assert json.loads(run_on(catalog, "verify", "--json").stdout)["rows"] == []
+
+
+def flip_a_byte(catalog):
+    path = shard(catalog, "h")
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1
+    path.write_bytes(data)
+
+
+def swap_a_text(catalog):
+    rewrite(shard(catalog, "h"), "something else")
+
+
+def swap_a_text_and_its_file_hash(catalog):
+    path = shard(catalog, "h")
+    rewrite(path, "something else")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    change(catalog, f"UPDATE shard SET sha256 = '{digest}' WHERE path LIKE 'corpora/h/%'")
+
+
+def swap_a_text_and_every_hash_of_it(catalog):
+    path = shard(catalog, "h")
+    doc = UUID(bytes=rewrite(path, "something else"))
+    digest, text = hashlib.sha256(path.read_bytes()).hexdigest(), sha256_text("something else").hex()
+    change(catalog, f"UPDATE shard SET sha256 = '{digest}' WHERE path LIKE 'corpora/h/%'")
+    change(catalog, f"UPDATE document SET text_sha256 = unhex('{text}') WHERE doc_id = '{doc}'")
+
+
+def delete_a_shard(catalog):
+    shard(catalog, "h").unlink()
+
+
+def append_to_a_shard(catalog):
+    path = shard(catalog, "h")
+    table = pq.read_table(path)
+    extra = pa.table({"doc_id": tables.uuids([b"\xff" * 16]), "text": ["smuggled"]}, schema=table.schema)
+    pq.write_table(pa.concat_tables([table, extra]), path, use_dictionary=False)
+
+
+DOC = "(SELECT doc_id FROM document WHERE key = '3' AND corpus_id = 1)"
+HERE = "WHERE key = '3' AND corpus_id = 1"
+ELSE = "(SELECT doc_id FROM document WHERE doc_id NOT IN (SELECT doc_id FROM mix_document) LIMIT 1)"
+REWRITTEN = """
+UPDATE tag_history_row SET p_model = 0.9; UPDATE tag_current SET p_model = 0.9;
+UPDATE document SET tag_p_model = 0.9 WHERE corpus_id = 1
+"""
+CUT = """
+DELETE FROM ledger_entry WHERE seq > 4;
+DELETE FROM activity WHERE activity_id NOT IN (SELECT activity_id FROM ledger_entry)
+"""
+ADDED = """
+INSERT INTO lineage_edge
+SELECT 'corpus:h@1', 'model:gpt', 'generated_by', activity_id, recorded_at FROM lineage_edge
+"""
+
+# What was done, the check that must find it, and what it must name.
+TAMPERING = [
+    ("a byte of a shard", flip_a_byte, "shard", "shard-00000.parquet of h@1"),
+    ("a text", swap_a_text, "shard", "row group 0 .*the text of doc:"),
+    ("a text and its file's hash", swap_a_text_and_its_file_hash, "seal", "corpora/h/"),
+    ("a text and all hashes of it", swap_a_text_and_every_hash_of_it, "corpus", "not the hash of its corpus, key and"),
+    ("a shard deleted", delete_a_shard, "shard", "is missing"),
+    ("a text smuggled in", append_to_a_shard, "shard", "doc:ffffffff-ffff-ffff-ffff-ffffffffffff is not in the"),
+    ("a document deleted", f"DELETE FROM document {HERE}", "corpus", "7 documents, was added with 8"),
+    ("a declaration", f"UPDATE document SET declared_origin = 'mixed' {HERE}", "seal", "doc:.* was changed"),
+    ("a generation", f"UPDATE document SET generation = 5 {HERE}", "depth", "generation 5 to 0; its lineage says 0"),
+    ("a current tag", f"UPDATE tag_current SET origin = 'model' WHERE doc_id = {DOC}", "tag", "not the newest of its"),
+    ("a listed origin", f"UPDATE document SET tag_origin = 'model' {HERE}", "tag", "not that of its tag"),
+    ("a tag's history", REWRITTEN, "seal", "tag_history_row of activity"),
+    ("a score", f"UPDATE evidence_row SET score = 9 WHERE doc_id = {DOC}", "seal", "hygiene:.* of doc:.* was changed"),
+    ("evidence deleted", f"DELETE FROM evidence_row WHERE doc_id = {DOC}", "seal", "8 rows were sealed, 7 are there"),
+    ("edges deleted", "DELETE FROM document_edge", "seal", "all its 1 rows are missing"),
+    ("an edge added", ADDED, "seal", "corpus:h@1 generated_by model:gpt was changed or added"),
+    ("an edge of nobody", "INSERT INTO lineage_edge VALUES ('a', 'b', 'c', uuid(), now())", "seal", "no such activity"),
+    ("a content root", "UPDATE corpus SET content_root = 'x' WHERE corpus = 'h'", "corpus", "do not have its content"),
+    (
+        "a parameter",
+        "UPDATE activity SET params = '{}' WHERE command = 'corpus add'",
+        "chain",
+        r"entry 1 \(corpus add\)",
+    ),
+    ("an entry deleted", "DELETE FROM ledger_entry WHERE seq = 2", "chain", "ledger entry 2: is missing"),
+    ("the ledger cut short", CUT, "chain", "the ledger ends at 4"),
+    ("two entries swapped", "UPDATE ledger_entry SET seq = 7 - seq WHERE seq IN (3, 4)", "chain", "does not link to"),
+    ("a mix's document", f"UPDATE mix_document SET doc_id = {ELSE} WHERE position = 2", "mix", "position 2: doc_id is"),
+    (
+        "a mix's weight",
+        "UPDATE mix_document SET weight = 5 WHERE position = 1",
+        "mix",
+        "position 1: weight is 5.0, its",
+    ),
+    ("a snapshot's corpora", "UPDATE snapshot SET corpora = '[]'", "snapshot", "its root is not the hash"),
+]
+
+
+@pytest.mark.parametrize(
+    ("tamper", "check", "message"), [case[1:] for case in TAMPERING], ids=[c[0] for c in TAMPERING]
+)
+def test_tampering_is_found_and_named(catalog, tamper, check, message):
+    if callable(tamper):
+        tamper(catalog)
+    else:
+        change(catalog, tamper)
+    found = list(verify(catalog))
+    assert any(finding.check == check and re.search(message, str(finding)) for finding in found), found
+
+
+def test_a_changed_lock_is_named_by_its_first_byte(catalog):
+    path = next((catalog.root / "mixes").glob("*.json"))
+    data = bytearray(path.read_bytes())
+    at = data.index(b'"seed":3') + 7
+    data[at : at + 1] = b" 3"
+    path.write_bytes(data)
+    assert [str(f) for f in verify(catalog, "mix:half")] == [
+        f"mix half@1: {path.name}: not in canonical form from byte {at} on: it was changed after it was written"
+    ]
+
+
+def test_a_forged_signature_is_named(catalog, whole, tmp_path):
+    path = catalog.root / SIGNATURES / "s1.dsse.json"
+    honest = path.read_bytes()
+    # Another key over the same snapshot: it holds by itself, but is not the key one trusts.
+    signing.make_key(tmp_path / "other")
+    sign_snapshot(catalog, "s1", tmp_path / "other")
+    assert [f.check for f in verify(catalog, "snapshot:s1", public_key=whole / "key.pub")] == ["signature"]
+    # An honest signature over another root.
+    path.write_bytes(honest)
+    change(catalog, f"UPDATE snapshot SET root = '{'0' * 64}'")
+    assert {f.check for f in verify(catalog, "snapshot:s1")} == {"snapshot", "signature"}
+    # A statement changed after it was signed.
+    forged = json.loads(honest)
+    forged["payload"] = forged["payload"][:-8] + "AAAAAAA="
+    path.write_bytes(json.dumps(forged).encode())
+    assert "signature" in {f.check for f in verify(catalog, "snapshot:s1")}
+
+
+def test_what_was_tampered_with_is_not_signed(catalog, whole):
+    change(catalog, "UPDATE snapshot SET corpora = '[]'")
+    with pytest.raises(CheckFailedError, match="not signed"):
+        sign_snapshot(catalog, "s1", whole / "key")
+
+
+def test_the_command_exits_1_and_names_the_first_finding(catalog, run_on):
+    change(catalog, "UPDATE activity SET params = '{}' WHERE command = 'corpus add'")
+    result = run_on(catalog, "verify")
+    assert result.exit_code == 1
+    assert (
+        "error: 1 thing does not match; first: ledger entry 1 (corpus add)" in result.stderr
+        or "things do not match" in result.stderr
+    )
+    assert "hint: nothing was changed" in result.stderr
+
+
+@pytest.fixture
+def run_on():
+    """Run a command on a given catalog."""
+    from click.testing import CliRunner
+    from provenance.cli import cli
+
+    def invoke(catalog, *args):
+        words = [str(arg) for arg in args]
+        return CliRunner(catch_exceptions=False).invoke(
+            cli, words, env={"PROVENANCE_CATALOG": str(catalog.root), "COLUMNS": "200"}
+        )
+
+    return invoke
+
+
+def document_of(catalog: Catalog, corpus: str) -> UUID:
+    with catalog.read() as con:
+        return con.execute("SELECT doc_id FROM documents WHERE corpus = ? AND key = '5'", [corpus]).fetchall()[0][0]
+
+
+def test_a_proof_holds_without_the_catalog_and_for_its_text_alone(catalog, whole, tmp_path, run_on):
+    doc = document_of(catalog, "h")
+    proof = prove(catalog, doc)
+    (tmp_path / "proof.json").write_bytes(proof.to_json())
+    shutil.copy(catalog.root / SIGNATURES / "s1.dsse.json", tmp_path)
+    elsewhere = Catalog.init(tmp_path / "elsewhere")
+    args = (
+        "verify",
+        tmp_path / "proof.json",
+        "--signature",
+        tmp_path / "s1.dsse.json",
+        "--public-key",
+        whole / "key.pub",
+    )
+    result = run_on(elsewhere, *args)
+    assert result.exit_code == 0
+    assert f"doc:{doc} is document" in result.stdout
+    check_proof(proof, text="h text 5")
+    with pytest.raises(CheckFailedError, match="the proof is about"):
+        check_proof(proof, text="h text 6")
+    other = document_id_bytes("h", "6", bytes.fromhex(proof.text_sha256))
+    for wrong in (
+        {"doc_id": UUID(bytes=other)},
+        {"index": (proof.index + 1) % 8},
+        {"content_root": "rfc6962-sha256:" + "0" * 64},
+        {"path": proof.path[:-1]},
+        {"size": 3},
+    ):
+        with pytest.raises(CheckFailedError):
+            check_proof(proof.model_copy(update=wrong))
+    with pytest.raises(DataError, match="something other than hashes"):
+        check_proof(proof.model_copy(update={"path": ["xyz"]}))
+
+
+def test_junk_is_one_error(tmp_path, catalog, run_on):
+    (tmp_path / "junk.json").write_text('{"schema": "provenance.inclusion-proof/1", "extra": 1}')
+    result = run_on(catalog, "verify", tmp_path / "junk.json")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert run_on(catalog, "verify", "mix:none").exit_code == 2
+    assert run_on(catalog, "lineage", "prove", "doc:00000000").exit_code == 2
+    with pytest.raises(DataError, match="not a signed statement"):
+        signing.check(b"{}", signing.read_public_key(next((catalog.root / KEYS).glob("*.pub"))), "x")
+    assert InclusionProof.model_validate_json(prove(catalog, document_of(catalog, "m")).to_json()).corpus == "m"
+
+
+def test_a_killed_command_is_no_tampering(catalog):
+    running = catalog.activity("corpus add", {})
+    running.__enter__().started_at  # noqa: B018
+    assert list(verify(catalog)) == []
