@@ -137,7 +137,9 @@ def _check(name: str, staged: Staged, fields: Fields, rejects_file: Path | None,
         if staged.rejects:
             raise DataError(
                 f"corpus {name!r} would be empty: all {len(staged.rejects)} rows were rejected ({first})",
-                hint=f"the text was looked for in field {fields.text!r}; name another with --text-field",
+                hint=f"the text was looked for in field {fields.text!r}; name another with --text-field"
+                if staged.rejects[0].reason.startswith("no text")
+                else "correct the data or leave that field out; nothing was added",
             )
         raise DataError(f"corpus {name!r} would be empty: no rows", hint="check the paths; nothing was added")
 

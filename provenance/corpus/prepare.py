@@ -1,5 +1,6 @@
 """Rows to documents: pick the fields, clean the text, hash, name. Knows one batch; nothing of files or catalogs."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -16,6 +17,8 @@ from provenance.types import Origin
 
 # Whitespace for word counts is ASCII; a count for scripts without spaces means little either way.
 _MAX_SPACE_BYTE = 32
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NAMED_MONTH = re.compile(r"(\d{1,2})[- ]([A-Za-z]{3})[a-z]*[- ,]+(\d{4})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +164,7 @@ def _origin(value: Any, fields: Fields) -> str | None:
 
 
 def _date(value: Any, name: str) -> datetime | None:
-    """ISO 8601 dates and times, a year alone, or a date object; times without a zone are UTC."""
+    """ISO 8601, a year or a month alone, `13-Jun-2000`, or a date object; times without a zone are UTC."""
     if value is None or value == "":
         return None
     if isinstance(value, datetime):
@@ -174,10 +177,16 @@ def _date(value: Any, name: str) -> datetime | None:
             return datetime(int(text), 1, 1, tzinfo=UTC)
         if len(text) == 7 and text[4] == "-":
             text += "-01"
-        parsed = datetime.fromisoformat(text)
+        named_month = _NAMED_MONTH.fullmatch(text)
+        parsed = datetime.fromisoformat(text) if named_month is None else _from_named_month(*named_month.groups())
     except ValueError:
         raise _BadRowError(f"wrong type: {name!r} is no date: {text!r:.60}") from None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _from_named_month(day: str, month: str, year: str) -> datetime:
+    # Not strptime: its month names are those of the machine's locale.
+    return datetime(int(year), _MONTHS.index(month.lower()) + 1, int(day), tzinfo=UTC)
 
 
 def _meta(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
