@@ -114,6 +114,23 @@ def test_every_generation_writes_as_many_tokens_as_the_first_training_set(evalua
         training = pool.draw(load_policy("replace"), generation=generation + 1)
 
 
+def test_real_texts_arrive_after_the_archive_and_are_all_different(evaluator):
+    world = NgramWorld(TEXTS, {}, {})
+    pool = DocumentPool(
+        world, real_texts(), seed=0, budget=Budget(documents=4), evaluator=evaluator, archive=6, arrivals=5, writes=7
+    )
+    assert pool.table(0).num_rows == 6
+    written = step(world, pool, pool.begin(), 0)
+    assert written.n == 7
+    table = pool.table(1)
+    assert set(table["arrived"].to_pylist()) == {0, 1}
+    assert table.num_rows == 6 + 5 + 7
+    web = policy(Share(where="arrived = (select max(arrived) from pool)", take="all"))
+    assert sum(pool.draw(web, generation=1).trained_on.values()) == 5 + 7
+    assert pool.table(2).num_rows == 6 + 5 + 5 + 7
+    assert pool.table(3).num_rows == len(TEXTS) + 7
+
+
 def test_draws_depend_on_ids_and_seed_not_on_the_order_of_the_texts(evaluator):
     world = NgramWorld(TEXTS, {}, {})
     order = np.random.default_rng(0).permutation(len(TEXTS))
@@ -209,6 +226,18 @@ def test_a_verifier_splits_by_what_it_kept(evaluator):
     assert sizes[("right", "kept")] == pytest.approx(450, abs=50)
     assert sizes[("wrong", "kept")] == pytest.approx(50, abs=30)
     assert sum(sizes.values()) == 1_000
+
+
+def test_real_samples_arrive_and_a_model_may_write_more_than_it_learns_from(evaluator):
+    world = GaussianWorld({"replicas": 4}, {})
+    pool = CohortPool(world, Real(arrivals=30), seed=0, budget=Budget(documents=20), evaluator=evaluator, writes=70)
+    step(world, pool, pool.begin(), 0)
+    web = policy(Share(where="arrived = (select max(arrived) from pool)", take="all"))
+    training = pool.draw(web, generation=1)
+    assert training.trained_on == {"arrival": 30, "generation-0": 70}
+    step(world, pool, training, 1)
+    assert pool.draw(load_policy("replace"), generation=2).trained_on == {"generation-1": 20}
+    assert pool.table(2)["arrived"].to_pylist() == [0, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(

@@ -326,6 +326,30 @@ def test_every_shipped_recipe_is_a_valid_experiment_under_its_own_name():
                 assert found.resolved_policies()
 
 
+def statistical_recipes():
+    from provenance.plugins import WORLDS
+    from provenance.recursion.in_catalog import shipped
+
+    experiments = [name for kind, name, _ in shipped() if kind == "experiment"]
+    neural = {"causal_lm", "diffusion", "vae", "ngram"}
+    assert neural < set(WORLDS)
+    return [name for name in experiments if named_experiments(name)[0][0].world not in neural]
+
+
+@pytest.mark.parametrize("name", statistical_recipes())
+def test_every_statistical_recipe_runs_at_debug_size(tmp_path, name):
+    first = named_experiments(name)[0][0]
+    small = first.model_copy(
+        update={"generations": 2, "record_every": 1, "seeds": [0], "model": {**first.model, "replicas": 2}}
+    )
+    plan = Plan(experiment=small, policies=small.resolved_policies(), folder=tmp_path)
+    results = list(run_experiment(plan))
+    assert len(results) == 3 * len(plan.policies)
+    figure = first.figure
+    measured = {measured.metric for result in results for measured in result.metrics}
+    assert (figure.metric if figure else first.price.metric) in measured
+
+
 def test_theory_holds_and_its_controls_are_rejected(run):
     from provenance.recursion.theory import checks_discrete, checks_gaussian, checks_other
     from provenance.recursion.theory.checks import Effort

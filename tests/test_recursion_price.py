@@ -1,0 +1,148 @@
+"""Where a curve crosses its level, and how sure that is; sweeps that make the curves."""
+
+import json
+
+import pytest
+
+from provenance.errors import ConfigError
+from provenance.recursion.config import experiments_of
+from provenance.recursion.price import Observation, price
+
+
+def seen(amount, value, *, stderr=0.0, policy="p", seed=0, **setting):
+    return Observation(point={"verified": amount, **setting}, policy=policy, value=value, stderr=stderr, seed=seed)
+
+
+def only(observations, **how):
+    (point,) = price(observations, axis="verified", **{"level": 1.0, "higher_is_better": False, **how})
+    return point
+
+
+def test_the_price_is_where_the_line_between_two_amounts_crosses_the_level():
+    point = only([seen(0, 3.0), seen(10, 2.0), seen(20, 0.0)])
+    assert (point.smallest, point.low, point.high) == (15.0, 15.0, 15.0)
+
+
+def test_the_band_is_where_the_ends_of_the_confidence_interval_cross():
+    point = only([seen(0, 2.0, stderr=0.1), seen(10, 0.0, stderr=0.1)])
+    assert point.smallest == pytest.approx(5.0)
+    assert point.low == pytest.approx(5.0 - 1.96 * 0.1 * 5)
+    assert point.high == pytest.approx(5.0 + 1.96 * 0.1 * 5)
+
+
+def test_higher_may_be_better():
+    point = only([seen(0, 0.0, stderr=0.1), seen(10, 2.0, stderr=0.1)], higher_is_better=True)
+    assert point.smallest == pytest.approx(5.0)
+    assert point.low < point.smallest < point.high
+
+
+def test_nothing_may_be_needed_and_nothing_may_be_enough():
+    assert only([seen(0, 0.5), seen(10, 0.1)]).smallest == 0.0
+    assert only([seen(0, 3.0), seen(10, 2.0)]).smallest is None
+
+
+def test_a_dip_below_the_level_that_does_not_last_is_not_enough():
+    assert only([seen(0, 3.0), seen(10, 0.5), seen(20, 2.0), seen(30, 0.0)]).smallest == 25.0
+
+
+def test_seeds_are_averaged_and_their_spread_is_the_error_where_there_are_no_replicas():
+    observations = [
+        seen(x, y + shift, stderr=None, seed=s) for x, y in ((0, 2.0), (10, 0.0)) for s, shift in ((0, 0.1), (1, -0.1))
+    ]
+    point = only(observations)
+    assert point.smallest == pytest.approx(5.0)
+    # Standard error of two values 0.2 apart is 0.1.
+    assert point.high == pytest.approx(5.0 + 1.96 * 0.1 * 5)
+    assert only([seen(0, 2.0, stderr=None), seen(10, 0.0, stderr=None)]).high is None
+
+
+def test_each_policy_and_setting_has_its_own_point():
+    observations = [seen(x, 2.0 - x, policy=p, tpr=t) for p in "ab" for t in (0.5, 0.9) for x in (0, 2)]
+    points = price(observations, axis="verified", level=1.0, higher_is_better=False)
+    assert [(point.policy, point.setting["tpr"]) for point in points] == [
+        ("a", 0.5),
+        ("a", 0.9),
+        ("b", 0.5),
+        ("b", 0.9),
+    ]
+
+
+BASE = {
+    "name": "sweepy",
+    "world": "gaussian",
+    "generations": 1,
+    "policies": [{"name": "mine", "share": [{"where": "true", "take": 1}, {"where": "age = 1", "share": 1.0}]}],
+    "budget": {"documents": 20},
+}
+
+
+def test_a_sweep_is_every_combination_with_its_place_in_the_name():
+    axes = [
+        {"name": "n", "keys": ["budget.documents"], "values": [20, 30]},
+        {"name": "kept", "keys": ["policies.0.share.0.take", "model.replicas"], "values": [1, 2]},
+    ]
+    found = experiments_of({**BASE, "sweep": axes}, "x.toml")
+    assert [one.name for one in found] == [
+        "sweepy.n-20.kept-1",
+        "sweepy.n-20.kept-2",
+        "sweepy.n-30.kept-1",
+        "sweepy.n-30.kept-2",
+    ]
+    assert found[3].budget.documents == 30
+    assert found[3].policies[0].shares[0].take == 2
+    assert found[3].model == {"replicas": 2}
+    assert found[3].point == {"n": 30, "kept": 2}
+    assert {one.family for one in found} == {"sweepy"}
+
+
+@pytest.mark.parametrize("key", ["policies.7.name", "name.x", "policies.first"])
+def test_a_sweep_key_that_leads_nowhere_is_named(key):
+    with pytest.raises(ConfigError, match=f"sweep key '{key}' leads nowhere"):
+        experiments_of({**BASE, "sweep": [{"name": "a", "keys": [key], "values": [1]}]}, "x.toml")
+
+
+def test_a_sweep_value_that_is_wrong_is_named_with_its_point():
+    with pytest.raises(ConfigError, match=r"x\.toml, sweepy\.n-0: budget\.documents"):
+        experiments_of({**BASE, "sweep": [{"name": "n", "keys": ["budget.documents"], "values": [20, 0]}]}, "x.toml")
+
+
+def test_the_command_prices_a_swept_experiment(run, tmp_path):
+    file = tmp_path / "price.toml"
+    file.write_text(
+        """
+name = "priced"
+world = "gaussian"
+generations = 5
+record_every = 5
+writes = 200
+[[policies]]
+name = "unfiltered"
+[[policies.share]]
+where = "generation = 0 and arrived = 0"
+take = 0
+[[policies.share]]
+where = "arrived = (select max(arrived) from pool)"
+share = 1.0
+[real]
+arrivals = 20
+[budget]
+documents = 20
+[model]
+replicas = 50
+[[sweep]]
+name = "verified"
+keys = ["policies.0.share.0.take"]
+values = [0, 10]
+[price]
+metric = "w2_squared"
+level = 10.0
+axis = "verified"
+"""
+    )
+    assert run("experiment", "run", file, "--json").exit_code == 0
+    priced = json.loads(run("experiment", "price", "priced", "--json").stdout)
+    assert priced["columns"] == ["policy", "smallest", "low", "high"]
+    assert {row["policy"]: row["smallest"] for row in priced["rows"]} == {"control": 0.0, "unfiltered": 0.0}
+    strict = json.loads(run("experiment", "price", "priced", "--level", "0.0001", "--json").stdout)
+    assert {row["smallest"] for row in strict["rows"]} == {None}
+    assert run("experiment", "price", "absent").exit_code == 2
