@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from provenance.dedup import reference
 from provenance.dedup.bands import Banding, Segment, build_segment, read_segment, write_segment
-from provenance.dedup.candidates import CENTRES, CROWDED, candidate_pairs, number_rows, pack, unpack
+from provenance.dedup.candidates import (
+    CENTRES,
+    CROWDED,
+    candidate_pairs,
+    number_rows,
+    pack,
+    pairs_of_runs,
+    unpack,
+)
 from provenance.dedup.choose import Edges, choose, clustered_rows
 from provenance.dedup.minhash import ShingleHash, Sketch, sketch_texts
 from provenance.dedup.near import Found, find_near_duplicates, index_files
@@ -130,17 +138,28 @@ def test_a_hundred_thousand_identical_documents_are_one_class(tmp_path):
 
 def test_a_crowd_of_look_alikes_is_reduced_to_one(tmp_path):
     rng = random.Random(11)
-    frame = [f"w{i}" for i in range(200)]
+    frame = [f"w{i}" for i in range(100)]
     size = CROWDED + 150
     texts = []
     for i in range(size):
         words = list(frame)
-        words[rng.randrange(200)] = f"own{i}"
+        words[rng.randrange(100)] = f"own{i}"
         texts.append(" ".join(words))
     found = near_duplicates(tmp_path / "t.parquet", texts)
-    # Two words differ at most, so 10 of 206 shingles: every pair has at least 186 / 206.
+    # Two words differ at most, so 10 of 106 shingles: every pair has at least 86 / 106.
     assert sorted(set_aside(found)) == list(range(1, size))
-    assert found.candidates < size * (CROWDED / 2 + CENTRES)
+
+
+def test_a_crowded_bucket_becomes_stars_around_its_first_members():
+    def pairs(size: int) -> int:
+        texts = [f"text {i}" for i in range(size)]
+        rows = number_rows([segment_of(texts)], np.ones(size, dtype=bool))
+        keys = np.full(size, 7, dtype=np.uint64)
+        return len(pairs_of_runs(keys, np.arange(size, dtype=np.uint64), rows, np.ones((1, 1), dtype=bool)))
+
+    assert pairs(CROWDED) == CROWDED * (CROWDED - 1) // 2
+    # Each of the first 64 with all that come after it.
+    assert pairs(CROWDED + 1) == sum(CROWDED + 1 - i for i in range(1, CENTRES + 1))
 
 
 def test_large_documents_are_compared_too(tmp_path):

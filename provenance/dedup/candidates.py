@@ -71,7 +71,7 @@ def identical_pairs(segments: Sequence[Segment], rows: Rows, wanted: NDArray[np.
     leaders = np.flatnonzero(rows.leaders)
     content = np.concatenate([s.content for s in segments])[leaders] if segments else np.empty(0, dtype=np.uint64)
     order = np.argsort(content, kind="stable")
-    return _pairs_of_runs(content[order], leaders[order].astype(np.uint64), rows, wanted)
+    return pairs_of_runs(content[order], leaders[order].astype(np.uint64), rows, wanted)
 
 
 def candidate_pairs(segments: Sequence[Segment], rows: Rows, wanted: NDArray[np.bool_]) -> NDArray[np.uint64]:
@@ -89,7 +89,7 @@ def candidate_pairs(segments: Sequence[Segment], rows: Rows, wanted: NDArray[np.
             parts.append(entries[leaders[(entries & _LOW).astype(np.int64)]])
         # Each part is sorted already: a stable sort merges them.
         entries = np.sort(np.concatenate(parts), kind="stable")
-        found = np.union1d(found, _pairs_of_runs(entries >> _HALF, entries & _LOW, rows, wanted))
+        found = np.union1d(found, pairs_of_runs(entries >> _HALF, entries & _LOW, rows, wanted))
     return found
 
 
@@ -103,9 +103,10 @@ def unpack(pairs: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int
     return (pairs >> _HALF).astype(np.int64), (pairs & _LOW).astype(np.int64)
 
 
-def _pairs_of_runs(
+def pairs_of_runs(
     keys: NDArray[np.uint64], members: NDArray[np.uint64], rows: Rows, wanted: NDArray[np.bool_]
 ) -> NDArray[np.uint64]:
+    """Packed pairs of the members (row numbers) of every run of equal keys."""
     out = np.empty(len(keys), dtype=np.uint64)
     n = _emit(keys, members, rows.segment_of, wanted, out)
     if n > len(out):
