@@ -184,6 +184,9 @@ def test_new_documents_are_compared_with_the_index_and_among_themselves_only(tmp
     wanted = np.array([[False, True], [True, True]])
     grown = find_near_duplicates(segments, files, wanted=wanted, known=known, **options)
     assert 0 < grown.candidates < whole.candidates
+    rows = number_rows(segments, np.ones(90, dtype=bool))
+    every = candidate_pairs(segments, rows, np.ones((2, 2), dtype=bool))
+    np.testing.assert_array_equal(candidate_pairs(segments, rows, wanted), every[unpack(every)[1] >= 60])
     for name in ("rows", "kept", "other", "jaccard"):
         np.testing.assert_array_equal(getattr(grown.choice, name), getattr(whole.choice, name))
 
