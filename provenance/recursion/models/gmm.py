@@ -163,12 +163,14 @@ def _sklearn(x: Floats, settings: GMMSettings) -> Arrays:
 
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     mixture = GaussianMixture(
         n_components=settings.components, tol=settings.tol, max_iter=settings.max_iter,
         random_state=0,
     )  # fmt: skip
-    with warnings.catch_warnings():
+    # Matrices of 2 columns: waking other threads for them costs ten times what it saves.
+    with threadpool_limits(1), warnings.catch_warnings():
         # Fully collapsed data have fewer different points than k-means has clusters; the fit is still defined.
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit(x)
