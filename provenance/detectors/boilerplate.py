@@ -44,7 +44,7 @@ class Boilerplate:
 
     name: ClassVar[str] = "boilerplate"
     version: ClassVar[str] = "1"
-    kind: ClassVar[EvidenceKind] = EvidenceKind.DETECTOR
+    kind: ClassVar[EvidenceKind] = EvidenceKind.HYGIENE
     score_is: ClassVar[str] = "log_lr"
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:

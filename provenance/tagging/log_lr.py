@@ -19,7 +19,8 @@ def to_log_lr(kind: EvidenceKind, score_is: str, scores: Floats, reading: Readin
     if kind is EvidenceKind.DECLARED:
         return np.full(len(scores), np.nan)
     if score_is == "log_lr":
-        return scores.copy()
+        # A rule that does not hit says nothing, which is not the same as evenly balanced.
+        return np.where(scores == 0, np.nan, scores)
     if score_is == "minus_log10_p":
         return np.sign(scores) * p_value_log_lr(np.power(10.0, -np.abs(scores)))
     return reading.anywhere.log_lr(scores) if reading is not None else np.full(len(scores), np.nan)
