@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import tarfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,18 +31,18 @@ def batches(sizes=(100,)):
         start += size
 
 
-def name_of(format: str) -> str:
-    return {"parquet": "x.parquet", "jsonl": "x.jsonl"}.get(format, "x")
+def name_of(kind: str) -> str:
+    return {"parquet": "x.parquet", "jsonl": "x.jsonl"}.get(kind, "x")
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_the_bytes_depend_on_the_rows_and_not_on_their_batches(tmp_path, format, monkeypatch):
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_bytes_depend_on_the_rows_and_not_on_their_batches(tmp_path, kind, monkeypatch):
     monkeypatch.setattr("provenance.corpus.export.ROWS_PER_GROUP", 16)
     found = []
     for i, sizes in enumerate([(100,), (1, 30, 50, 19), (7,) * 14 + (2,)]):
-        if format == "hf" and i:
+        if kind == "hf" and i:
             continue  # an Arrow stream keeps the batches it was given; its readers do not see them
-        found.append(export(tmp_path / str(i) / name_of(format), batches(sizes), SCHEMA, format=format))
+        found.append(export(tmp_path / str(i) / name_of(kind), batches(sizes), SCHEMA, format=kind))
     assert len({w.sha256 for w in found}) == 1
     assert found[0].rows == 100
 
@@ -79,7 +80,7 @@ def read_mds(folder: Path) -> list[dict]:
         count = int(np.frombuffer(data, np.uint32, 1)[0])
         offsets = np.frombuffer(data, np.uint32, count + 1, 4)
         assert count == shard["samples"]
-        for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
+        for start, stop in pairwise(offsets):
             sample = data[start:stop]
             variable = sum(size is None for size in shard["column_sizes"])
             sizes = list(np.frombuffer(sample, np.uint32, variable))
@@ -129,15 +130,15 @@ def test_a_failed_export_leaves_nothing_and_keeps_what_was_there(tmp_path):
         raise OSError("disk full")
 
     (tmp_path / "x.jsonl").write_text("old")
-    for name, format in (("x.jsonl", None), ("x.parquet", None), ("y", "hf"), ("z", "mds"), ("w", "webdataset")):
+    for name, kind in (("x.jsonl", None), ("x.parquet", None), ("y", "hf"), ("z", "mds"), ("w", "webdataset")):
         with pytest.raises(OSError, match="disk full"):
-            export(tmp_path / name, broken(), SCHEMA, format=format)
+            export(tmp_path / name, broken(), SCHEMA, format=kind)
     assert [path.name for path in tmp_path.iterdir()] == ["x.jsonl"]
     assert (tmp_path / "x.jsonl").read_text() == "old"
 
 
 def test_names_without_a_format_and_folders_that_are_there_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="no format for 'x.txt'"):
+    with pytest.raises(ConfigError, match="no format for 'x"):
         format_of(Path("x.txt"), None)
     assert format_of(Path("x.txt"), "jsonl") == "jsonl"
     (tmp_path / "x").mkdir()

@@ -46,26 +46,31 @@ def _run(name: str, check: Callable[[Path, Any], None], path: Path, value: Any) 
 
 def _croissant(path: Path, value: dict[str, Any]) -> None:
     import logging
+    import warnings
 
     import mlcroissant  # type: ignore[import-untyped]
 
     # The library logs what it also raises.
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
-        dataset = mlcroissant.Dataset(jsonld=value)
+        with warnings.catch_warnings():
+            # rdflib's, about how mlcroissant calls it.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            dataset = mlcroissant.Dataset(jsonld=value)
     except mlcroissant.ValidationError as error:
         raise CheckFailedError(f"{path}: {str(error).strip()}") from None
-    warnings = sorted(dataset.metadata.ctx.issues.warnings)
-    if warnings:
-        raise CheckFailedError(f"{path}: {'; '.join(map(str, warnings))}")
+    doubts = sorted(dataset.metadata.ctx.issues.warnings)
+    if doubts:
+        raise CheckFailedError(f"{path}: {'; '.join(map(str, doubts))}")
 
 
 def _prov(path: Path, text: str) -> None:
-    from prov.model import ProvDocument, ProvException
+    from prov import Error
+    from prov.model import ProvDocument
 
     try:
         ProvDocument.deserialize(content=text, format="json")
-    except (ProvException, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (Error, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckFailedError(f"{path}: {type(error).__name__}: {error}") from None
 
 
