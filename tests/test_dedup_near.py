@@ -227,6 +227,17 @@ def test_what_stays_dominates_and_what_goes_has_a_staying_neighbour(seed, n, n_e
         assert not (kept[one] and kept[two]) or fixed[one] or fixed[two]
 
 
+def test_a_survivor_is_compared_with_what_its_neighbour_was_set_aside_for(tmp_path):
+    words = [f"w{i}" for i in range(200)]
+    # All three pairs are near; the index is made to miss the pair (0, 2), as it may.
+    texts = [" ".join([*words[:199], f"end{i}"]) for i in range(3)]
+    seen = Edges.of(
+        np.array([pack(np.array([0]), np.array([1]))[0], pack(np.array([1]), np.array([2]))[0]]), np.full(2, 0.99)
+    )
+    found = near_duplicates(tmp_path / "t.parquet", texts, wanted=np.zeros((1, 1), dtype=bool), known=lambda _: seen)
+    assert set_aside(found) == {1: (0, 0.99), 2: (0, reference.jaccard(texts[0], texts[2]))}
+
+
 def test_packing_is_undone_by_unpacking():
     a, b = np.array([3, 7, 0]), np.array([5, 2, 4_000_000_000])
     low, high = unpack(pack(a, b))
