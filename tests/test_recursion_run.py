@@ -247,7 +247,7 @@ def test_held_out_texts_and_their_copies_never_reach_a_training_set(catalog, run
 
 
 def test_the_real_documents_are_those_the_predicate_says(books):
-    with pytest.raises(DataError, match="no document of corpus 'books' satisfies"):
+    with pytest.raises(DataError, match="no document of corpus:books@1 satisfies"):
         load_real(books, text_experiment(real={"corpus": "books", "where": "origin = 'model'"}).real)
     some = load_real(books, text_experiment(real={"corpus": "books", "where": "key like '%1'", "held_out": 0.0}).real)
     assert len(some.texts) == len([n for n in range(1, len(TEXTS) + 1) if str(n).endswith("1")])
@@ -258,6 +258,46 @@ def test_a_held_out_corpus_trains_no_model(catalog, run, write_jsonl):
     assert run("corpus", "add", "books", path, "--origin", "human", "--held-out").exit_code == 0
     with pytest.raises(ConfigError, match="corpus 'books' is held out"):
         plan_experiment(catalog, text_experiment())
+
+
+def test_a_built_mix_is_real_data_too(books, run, tmp_path, write_jsonl):
+    path = write_jsonl("machine.jsonl", [{"text": f"model text number {n} says so"} for n in range(20)])
+    assert run("corpus", "add", "machine", path, "--origin", "model").exit_code == 0
+    policy = tmp_path / "half.toml"
+    policy.write_text(
+        'name = "half"\n[budget]\ndocuments = 30\n'
+        "[[share]]\nwhere = \"origin = 'human'\"\nshare = 0.5\n[[share]]\nwhere = \"origin = 'model'\"\nshare = 0.5\n"
+    )
+    assert run("mix", "lock", policy, "-o", tmp_path / "half.lock").exit_code == 0
+    assert run("mix", "build", tmp_path / "half.lock").exit_code == 0
+    mixed = text_experiment(name="mixed", real={"mix": "half", "held_out": 0.3}, budget={"documents": 20})
+    planned = plan_experiment(books, mixed)
+    assert planned.real.origin.count("model") == 15
+    assert 0 < len(planned.real.held_out) < 15
+    assert not any("model text" in text for text in planned.real.held_out)
+    list(run_in_catalog(books, planned))
+    edges = rows(books, "select distinct parent from lineage where child = 'model:mixed/s0/0'")
+    assert edges == [("mix:half@1",)]
+
+
+def test_near_duplicates_of_held_out_texts_are_held_out_too(catalog, run, write_jsonl):
+    long = "it was the best of times it was the worst of times it was the age of wisdom it was the age of foolishness "
+    texts = [f"{long * 3} chapter {n} {ending}" for n in range(12) for ending in ("one", "two")]
+    path = write_jsonl("alike.jsonl", [{"text": text} for text in texts])
+    assert run("corpus", "add", "books", path, "--origin", "human").exit_code == 0
+    assert run("corpus", "dedup", "books").exit_code == 0
+    found = load_real(catalog, text_experiment(real={"corpus": "books", "held_out": 0.5}).real)
+    clusters = dict(rows(catalog, "select text, cluster_id from texts join near_duplicates using (doc_id)"))
+    assert clusters
+    sides = [{clusters[text] for text in side if text in clusters} for side in (found.texts, found.held_out)]
+    assert not sides[0] & sides[1]
+
+
+def test_what_a_held_out_corpus_holds_is_not_trained_on(books, run, write_jsonl):
+    path = write_jsonl("kept.jsonl", [{"text": text} for text in TEXTS[:5]])
+    assert run("corpus", "add", "exam", path, "--origin", "human", "--held-out").exit_code == 0
+    found = load_real(books, text_experiment().real)
+    assert not set(TEXTS[:5]) & {*found.texts, *found.held_out}
 
 
 def test_an_experiment_is_forgotten_but_not_what_it_wrote(books):
@@ -299,7 +339,7 @@ def test_the_command_runs_resumes_shows_and_compares(books, run, tmp_path):
         ('name = "a"\nworld = "gaussian"\ngenerations = 1\npolicies = ["repalce"]\nbudget = {documents = 5}',
          "no policy named 'repalce'", "shipped: "),
         ('name = "a"\nworld = "ngram"\ngenerations = 1\npolicies = ["replace"]\nbudget = {documents = 5}',
-         "world 'ngram' needs texts", "name a corpus under [real]"),
+         "world 'ngram' needs texts", "name a corpus or a mix"),
         (TINY + 'real.corpus = "b"', "no corpus named 'b'", ""),
     ],
 )  # fmt: skip

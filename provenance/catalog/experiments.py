@@ -264,12 +264,22 @@ def _json(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-def real_rows(catalog: "Catalog", corpus_id: int) -> pa.Table:
-    """What is known of a corpus's documents, in doc_id order: the columns `[real] where` may use, and lineage."""
+def real_rows(catalog: "Catalog", *, corpus_id: int | None = None, mix: tuple[str, int] | None = None) -> pa.Table:
+    """What is known of a corpus's documents in doc_id order, or of a mix's in its own: what `[real] where` may use.
+
+    `split_key` is equal for texts that a held-out split must not tear apart: near-duplicates, else equal texts.
+    """
+    chosen = (
+        "SELECT doc_id, row_number() OVER (ORDER BY doc_id) AS place FROM document WHERE corpus_id = ?"
+        if corpus_id is not None
+        else "SELECT doc_id, position AS place FROM mix_document WHERE mix = ? AND version = ?"
+    )
     with catalog.read() as con:
         con.execute("SET python_enable_replacements = false")
+        con.execute("SET arrow_lossless_conversion = true")  # ids as 16 bytes, not as text
         return con.sql(
-            """
+            f"""
+            WITH cluster AS (SELECT doc_id, min(cluster_id) AS cluster_id FROM near_duplicate GROUP BY doc_id)
             SELECT d.doc_id, d.key, d.source, d.subgroup, d.language, d.created_at, d.n_chars, d.n_words,
                 d.declared_origin, coalesce(t.origin, d.declared_origin, 'unknown') AS origin, t.p_model,
                 coalesce(t.basis, 'none') AS basis,
@@ -277,9 +287,13 @@ def real_rows(catalog: "Catalog", corpus_id: int) -> pa.Table:
                     AS generation,
                 coalesce(d.human_ancestry,
                     CASE WHEN coalesce(t.origin, d.declared_origin) = 'model' THEN 0.0 ELSE 1.0 END) AS human_ancestry,
-                d.text_sha256
-            FROM document d LEFT JOIN tag_current t USING (doc_id)
-            WHERE d.corpus_id = ? ORDER BY d.doc_id
-            """,
-            params=[corpus_id],
+                coalesce(sha256(cluster_id::VARCHAR), lower(hex(d.text_sha256))) AS split_key
+            FROM ({chosen}) m
+            JOIN document d USING (doc_id)
+            LEFT JOIN tag_current t USING (doc_id)
+            LEFT JOIN cluster USING (doc_id)
+            QUALIFY row_number() OVER (PARTITION BY m.place ORDER BY d.corpus_id DESC) = 1
+            ORDER BY m.place
+            """,  # noqa: S608
+            params=[corpus_id] if corpus_id is not None else list(mix or ()),
         ).to_arrow_table()

@@ -20,14 +20,23 @@ class Real(Config):
 
     corpus: str | None = None
     """A corpus of the catalog, `name` or `name@version`; worlds of texts need one."""
-    where: str = "origin = 'human'"
-    """Which of the corpus's documents are the real data: SQL over origin, p_model, subgroup, source, n_chars …"""
+    mix: str | None = None
+    """A built mix, `name` or `name@version`, in place of a corpus: what would training on it do?"""
+    where: str | None = Field(default=None, min_length=1)
+    """Which documents are the real data: SQL over origin, p_model, subgroup, source, n_chars … Default: those of human
+    origin of a corpus, all of a mix."""
     held_out: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the real documents that no model ever trains on; measured against."""
+    """Share of the human documents that no model ever trains on; measured against."""
     samples: int | None = Field(default=None, ge=1)
     """How many real samples there are at first. Default: all of the corpus; in statistical worlds, the budget."""
     arrivals: int = Field(default=0, ge=0)
     """New real samples that enter the pool each generation, out of the rest of the corpus in text worlds."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.corpus is not None and self.mix is not None:
+            raise ValueError("give 'corpus' or 'mix', not both")
+        return self
 
 
 class SimulatedDetector(Config):

@@ -44,8 +44,8 @@ class RealTexts:
     p_model: Sequence[float] | None = None
     source: Sequence[str] | None = None
     subgroup: Sequence[str | None] | None = None
-    corpus: Sequence[str] | None = None
-    """`name@version` of each document, for lineage."""
+    node: Sequence[str] | None = None
+    """`corpus:NAME@VERSION` or `mix:NAME@VERSION` each document comes from, for lineage."""
     generation: Sequence[int] | None = None
     """Model generations between each document and human text; 0 where not given."""
     human_ancestry: Sequence[float] | None = None

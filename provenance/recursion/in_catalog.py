@@ -1,25 +1,28 @@
 """Experiments on a catalog's corpora: real texts out of it, results back into it. The front door for commands.
 
-The held-out split goes by text hash, so equal texts are on the same side whatever their ids.
+The held-out split goes by text, so equal texts and near-duplicates are on the same side whatever their ids.
 """
 
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from provenance import seeds
 from provenance.catalog import experiments as rows
-from provenance.catalog.corpora import get_corpus
+from provenance.catalog.corpora import CorpusInfo, get_corpus
+from provenance.catalog.mixes import get_mix, pool_corpora, read_pool
 from provenance.catalog.pool import PoolEvaluator
 from provenance.catalog.store import Catalog
 from provenance.config import checked
-from provenance.corpus.texts import read_texts
+from provenance.corpus.texts import texts_by_id
 from provenance.errors import ConfigError, DataError, NotFoundError
 from provenance.mixing.policy import Share, shipped_files
 from provenance.plugins import METRICS
@@ -32,7 +35,7 @@ from provenance.tagging.log_lr import to_log_lr
 from provenance.tagging.stored import open_detector
 
 FOLDER = "experiments"
-_PRIVATE = ("doc_id", "text_sha256")  # a policy chooses by tags and sizes, not by content
+_PRIVATE = ["doc_id", "split_key"]  # a policy chooses by tags and sizes, not by content
 
 
 def plan_experiment(catalog: Catalog, experiment: Experiment, *, folder: Path | None = None) -> Plan:
@@ -47,7 +50,7 @@ def plan_experiment(catalog: Catalog, experiment: Experiment, *, folder: Path | 
         experiment=experiment,
         policies=experiment.resolved_policies(folder),
         folder=catalog.root / FOLDER,
-        real=load_real(catalog, experiment.real) if experiment.real.corpus is not None else None,
+        real=load_real(catalog, experiment.real) if experiment.real.corpus or experiment.real.mix else None,
         detect=detect,
         detect_version=version,
     )
@@ -66,49 +69,65 @@ def _detector(catalog: Catalog, name: str) -> tuple[Detect, str]:
 
 
 def load_real(catalog: Catalog, real: Real) -> RealTexts:
-    """The real documents of `[real]`, split into those to train on and those held out."""
+    """The real documents of `[real]`, split into those to train on and the human ones that are held out.
+
+    Documents that a held-out corpus reaches, by text, descent or near-duplicate, are in neither.
+    """
+    node, known, infos = _real_rows(catalog, real)
+    predicate = real.where or ("true" if real.mix else "origin = 'human'")
+    with PoolEvaluator() as evaluator:
+        chosen = evaluator.evaluate(known.drop_columns(_PRIVATE), [Share(where=predicate, take="all")], policy="[real]")
+    ids = [bytes(doc_id) for doc_id in known["doc_id"].combine_chunks().cast(pa.binary(16)).to_pylist()]
+    allowed = read_pool(catalog, infos, ())  # what mixes may draw from
+    free = set(allowed.table["doc_id"].combine_chunks().cast(pa.binary(16)).to_pylist())
+    wanted = [i for i in np.flatnonzero(chosen[0].matches).tolist() if ids[i] in free]
+    if not wanted:
+        raise DataError(
+            f"no document of {node} satisfies [real] where = {predicate!r}",
+            hint="tag the corpus first, or give [real] another predicate",
+        )
+    column = {name: known[name].to_pylist() for name in known.column_names}
+    keys = [bytes.fromhex(key)[:16] for key in column["split_key"]]
+    chance = seeds.units(seeds.integer(0, "held out"), keys)
+    held = [i for i in wanted if chance[i] < real.held_out and column["origin"][i] == "human"]
+    # What is alike goes to the same side, whoever wrote it.
+    aside = {keys[i] for i in held}
+    train = [i for i in wanted if keys[i] not in aside]
+    found = texts_by_id(catalog, {UUID(bytes=ids[i]) for i in (*train, *held)})
+    p_model = pc.fill_null(known["p_model"], float("nan")).to_numpy()
+    return RealTexts(
+        ids=[ids[i] for i in train],
+        texts=[found[UUID(bytes=ids[i])] for i in train],
+        held_out=[found[UUID(bytes=ids[i])] for i in held],
+        origin=[column["origin"][i] for i in train],
+        p_model=[float(p_model[i]) for i in train],
+        source=[column["source"][i] for i in train],
+        subgroup=[column["subgroup"][i] for i in train],
+        node=[node] * len(train),
+        generation=[column["generation"][i] for i in train],
+        human_ancestry=[column["human_ancestry"][i] for i in train],
+    )
+
+
+def _real_rows(catalog: Catalog, real: Real) -> tuple[str, pa.Table, list[CorpusInfo]]:
+    """The lineage node of the real data, what is known of its documents, and the corpora they are in."""
+    if real.mix is not None:
+        mix = get_mix(catalog, real.mix)
+        return f"mix:{mix.ref}", rows.real_rows(catalog, mix=(mix.mix, mix.version)), pool_corpora(catalog, None)
     info = get_corpus(catalog, real.corpus or "")
     if info.held_out:
         raise ConfigError(
             f"corpus {info.corpus!r} is held out: no model may train on it", hint="name another corpus under [real]"
         )
-    known = rows.real_rows(catalog, info.corpus_id)
-    with PoolEvaluator() as evaluator:
-        chosen = evaluator.evaluate(
-            known.drop_columns(_PRIVATE), [Share(where=real.where, take="all")], policy="[real]"
-        )
-    wanted = np.flatnonzero(chosen[0].matches)
-    if len(wanted) == 0:
-        raise DataError(
-            f"no document of corpus {info.corpus!r} satisfies [real] where = {real.where!r}",
-            hint="tag the corpus first, or give [real] another predicate",
-        )
-    hashes = [digest[:16] for digest in known["text_sha256"].to_pylist()]
-    aside = seeds.units(seeds.integer(0, "held out"), hashes) < real.held_out
-    train, held = wanted[~aside[wanted]], wanted[aside[wanted]]
-    ids, texts = read_texts(catalog, info)
-    column = {name: known[name].to_pylist() for name in known.column_names if name not in _PRIVATE}
-    p_model = pc.fill_null(known["p_model"], float("nan")).to_numpy()
-    return RealTexts(
-        ids=[ids[i] for i in train],
-        texts=[texts[i] for i in train],
-        held_out=[texts[i] for i in held],
-        origin=[column["origin"][i] for i in train],
-        p_model=[float(p_model[i]) for i in train],
-        source=[column["source"][i] for i in train],
-        subgroup=[column["subgroup"][i] for i in train],
-        corpus=[info.ref] * len(train),
-        generation=[column["generation"][i] for i in train],
-        human_ancestry=[column["human_ancestry"][i] for i in train],
-    )
+    return f"corpus:{info.ref}", rows.real_rows(catalog, corpus_id=info.corpus_id), [info]
 
 
 def run_in_catalog(catalog: Catalog, plan: Plan, *, command: str = "experiment run") -> Iterator[Result]:
     """Run or resume a plan under one activity, writing every generation to the catalog as it is finished."""
     params: dict[str, Any] = {"experiment": plan.experiment.name, "fingerprint": plan.fingerprint()}
     with catalog.activity(command, params) as activity:
-        if plan.experiment.real.corpus is not None:
-            activity.inputs.append(f"corpus:{plan.experiment.real.corpus}")
+        if plan.real is not None:
+            activity.inputs.extend(sorted(set(plan.real.node or ())))
         activity.outputs.append(f"exp:{plan.experiment.name}")
         yield from run_experiment(plan, CatalogRecorder(catalog, plan, activity))
 

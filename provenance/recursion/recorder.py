@@ -141,7 +141,7 @@ class _Ancestry:
 
     def __init__(self, real: RealTexts) -> None:
         n = len(real.texts)
-        self._nodes = [f"corpus:{ref}" for ref in real.corpus] if real.corpus is not None else ["corpus:real"] * n
+        self._nodes = list(real.node) if real.node is not None else ["corpus:real"] * n
         generation = real.generation if real.generation is not None else [0] * n
         human = real.human_ancestry if real.human_ancestry is not None else [1.0] * n
         self._low = self._high = np.array(generation, dtype=np.int64)

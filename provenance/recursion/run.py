@@ -174,10 +174,14 @@ def build_world(plan: Plan) -> Any:
     world = WORLDS.load(plan.experiment.world)
     if hasattr(world, "encode"):
         if plan.real is None:
-            raise ConfigError(f"world {plan.experiment.world!r} needs texts", hint="name a corpus under [real]")
+            raise ConfigError(
+                f"world {plan.experiment.world!r} needs texts", hint="name a corpus or a mix under [real]"
+            )
         return world(plan.real.texts, plan.experiment.model, plan.experiment.sampling)
     if plan.real is not None:
-        raise ConfigError(f"world {plan.experiment.world!r} makes its own real data", hint="remove [real] corpus")
+        raise ConfigError(
+            f"world {plan.experiment.world!r} makes its own real data", hint="remove [real] corpus or mix"
+        )
     return world(plan.experiment.model, plan.experiment.sampling)
 
 
