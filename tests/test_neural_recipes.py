@@ -6,12 +6,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from provenance.config import checked  # noqa: E402
-from provenance.mixing.policy import shipped_files  # noqa: E402
-from provenance.recursion.models.causal_lm import CausalLmSampling, CausalLmSettings  # noqa: E402
-from provenance.recursion.models.diffusion import DiffusionSettings  # noqa: E402
-from provenance.recursion.models.image_world import ImageSampling  # noqa: E402
-from provenance.recursion.models.vae import VaeSettings  # noqa: E402
+from provenance.config import checked
+from provenance.mixing.policy import shipped_files
+from provenance.recursion.models.causal_lm import CausalLmSampling, CausalLmSettings
+from provenance.recursion.models.diffusion import DiffusionSettings
+from provenance.recursion.models.image_world import ImageSampling
+from provenance.recursion.models.vae import VaeSettings
 
 TABLES: dict[str, tuple[type[Any], type[Any]]] = {
     "causal_lm": (CausalLmSettings, CausalLmSampling),
