@@ -106,6 +106,41 @@ def test_a_sweep_value_that_is_wrong_is_named_with_its_point():
         experiments_of({**BASE, "sweep": [{"name": "n", "keys": ["budget.documents"], "values": [20, 0]}]}, "x.toml")
 
 
+def test_a_figure_over_a_sweep_has_a_point_per_value_and_published_numbers_beside(run, catalog, tmp_path):
+    from provenance.catalog.figures import figure_of
+
+    file = tmp_path / "figure.toml"
+    file.write_text(
+        """
+name = "sigma"
+world = "gaussian"
+generations = 2
+policies = ["replace"]
+[budget]
+documents = 20
+[model]
+replicas = 400
+[[sweep]]
+name = "n"
+keys = ["budget.documents"]
+values = [20, 40]
+[figure]
+metric = "fitted_sd"
+x = "n"
+at = "first"
+published = [{ x = 20, y = 0.96, spread = 0.1 }]
+"""
+    )
+    assert run("experiment", "run", file, "--json").exit_code == 0
+    figure = figure_of(catalog, "sigma")
+    assert [series["name"] for series in figure["series"]] == ["control", "replace"]
+    points = figure["series"][1]["points"]
+    assert [point["x"] for point in points] == [20, 40]
+    assert all(point["low"] < point["y"] < point["high"] for point in points)
+    assert all(abs(point["y"] - point["expected"]) < 4 * 0.16 / 20 for point in points)
+    assert figure["published"] == [{"x": 20.0, "y": 0.96, "spread": 0.1, "series": ""}]
+
+
 def test_the_command_prices_a_swept_experiment(run, tmp_path):
     file = tmp_path / "price.toml"
     file.write_text(
