@@ -18,7 +18,7 @@ import pyarrow as pa
 from provenance.corpus.rows import MAX_TEXT_BYTES, Row
 from provenance.errors import DataError, MissingExtraError, NotFoundError, UsageError
 
-_BLOCK_BYTES = 4 * 1024 * 1024
+_BLOCK_BYTES = 1024 * 1024
 _ROWS_PER_BATCH = 2048
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
 _TEXT_SUFFIXES = {".txt", ".text", ".md"}

@@ -1,7 +1,7 @@
 """Documents to staged files: text shards, the document table, evidence of stripped characters. Knows no catalog.
 
-Texts are gathered to one shard's worth (64 MB), sorted by doc_id and written as zstd Parquet, so memory holds one shard
-whatever the corpus's size, and a text is found by doc_id through row-group statistics.
+Texts are gathered to one shard's worth (16 MB, which caches hold), sorted by doc_id and written as zstd Parquet, so
+memory holds one shard whatever the corpus's size, and a text is found by doc_id through row-group statistics.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from provenance import tables
 from provenance.corpus.prepare import Prepared, Reject, count_words
 from provenance.lineage.merkle import merkle_root
 
-SHARD_BYTES = 64 * 1024 * 1024
+SHARD_BYTES = 16 * 1024 * 1024
 _ROW_GROUP_BYTES = 4 * 1024 * 1024
 
 HYGIENE_NAME = "invisible_characters"
