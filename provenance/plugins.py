@@ -69,7 +69,10 @@ class TrainableDetector(Detector, Protocol):
     """A detector that learns from labelled texts and is stored as a folder without pickles."""
 
     def fit(self, texts: Sequence[str], is_model: NDArray[np.bool_], groups: Sequence[str] | None = None) -> Self:
-        """Learn from texts and labels; `groups` names each text's domain. Raises DataError on one class only."""
+        """Learn from texts and labels. Raises DataError on one class only.
+
+        `groups` names each text's domain; a model text's may be `domain/generator`.
+        """
 
     def save(self, folder: Path) -> None:
         """Write weights and settings into `folder`."""
@@ -195,6 +198,8 @@ class Reference:
     """Generation 0's model; at generation 0 the model itself."""
     held_out: Sequence[str] = ()
     """Human texts no generation has seen."""
+    held_out_subgroup: Sequence[str | None] = ()
+    """The subgroup of each, where known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +257,7 @@ METRICS = Registry(
         "absorbed": "provenance.recursion.metrics.categorical:ABSORBED",
         "accuracy": "provenance.recursion.metrics.accuracy:METRIC",
         "bits_per_byte": "provenance.recursion.metrics.bits_per_byte:METRIC",
+        "bits_per_byte_by_subgroup": "provenance.recursion.metrics.bits_per_byte:BY_SUBGROUP",
         "class_coverage": "provenance.recursion.metrics.classes:CLASS_COVERAGE",
         "coefficient_error": "provenance.recursion.metrics.regression:METRIC",
         "component_sd": "provenance.recursion.metrics.mixture:COMPONENT_SD",

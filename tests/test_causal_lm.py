@@ -170,7 +170,7 @@ def test_a_model_comes_back_from_its_weights_tied_ones_once(world: CausalLmWorld
 def test_all_metrics_of_text_are_measured(world: CausalLmWorld, model: Any) -> None:
     real = world.encode(TEXTS)
     samples = world.sample(model, real, stream(0, "sample"))
-    reference = Reference(generation=0, real=[real], model=model, held_out=HELD_OUT)
+    reference = Reference(generation=0, real=[real], model=model, held_out=HELD_OUT, held_out_subgroup=["nobody", None])
     seen = world.observe(model, samples, reference)
     found = {
         m.name: m.measure(*(seen[n] for n in m.needs)) for m in map(METRICS.load, METRICS) if set(m.needs) <= set(seen)
@@ -179,6 +179,11 @@ def test_all_metrics_of_text_are_measured(world: CausalLmWorld, model: Any) -> N
         "bits_per_byte", "copied", "distinct_1", "mauve", "perplexity", "perplexity_text", "rare_word_coverage",
         "repetition_4", "sample_perplexity", "sample_too_easy", "self_bleu", "zipf_exponent",
     } <= set(found)  # fmt: skip
+    # The subgroup is the first text, whose own code length does not depend on what follows it.
+    alone = world.observe(model, samples, Reference(generation=0, real=[real], model=model, held_out=HELD_OUT[:1]))
+    assert found["bits_per_byte_by_subgroup"]["nobody"] == pytest.approx(
+        alone["held_out_bits"] / alone["held_out_bytes"], rel=0.05
+    )
     # Bits per byte counts every token but the separators, with up to half a block more context than perplexity has.
     nats = found["bits_per_byte"] * seen["held_out_bytes"] * np.log(2)
     tokens = len(world.encode(HELD_OUT)["ids"]) - 2

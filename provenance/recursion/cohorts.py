@@ -60,6 +60,7 @@ class CohortPool:
     """Cohorts a policy can draw from. One pool per run."""
 
     held_out: Sequence[str] = ()
+    held_out_subgroup: Sequence[str | None] = ()
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ class RealTexts:
     """16-byte document ids: draws depend on them, not on order."""
     texts: Sequence[str]
     held_out: Sequence[str] = ()
+    held_out_subgroup: Sequence[str | None] = ()
     origin: Sequence[str] | None = None
     """As tagged; `human` where not given."""
     p_model: Sequence[float] | None = None
@@ -70,6 +71,7 @@ class DocumentPool:
         self._world, self._seed, self._budget, self._evaluator, self._detect = world, seed, budget, evaluator, detect
         self._writes = writes
         self.held_out: Sequence[str] = real.held_out
+        self.held_out_subgroup: Sequence[str | None] = real.held_out_subgroup
         n = len(real.texts)
         if n == 0:
             raise DataError("there are no real documents to train on")

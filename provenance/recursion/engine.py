@@ -53,6 +53,7 @@ class Pool(Protocol):
     """What the loop asks of a pool; `documents.DocumentPool` and `cohorts.CohortPool` are the two."""
 
     held_out: Sequence[str]
+    held_out_subgroup: Sequence[str | None]
     real: Sequence[Arrays]
     """All the real data there is, whatever a generation draws from it."""
     samples: int
@@ -98,7 +99,11 @@ def turns(
             raw: dict[str, Any] = {}
             if generation % measure_every == 0 or generation == generations:
                 reference = Reference(
-                    generation=generation, real=pool.real, model=reference_model, held_out=pool.held_out
+                    generation=generation,
+                    real=pool.real,
+                    model=reference_model,
+                    held_out=pool.held_out,
+                    held_out_subgroup=pool.held_out_subgroup,
                 )
                 known = theory(generation, pool.samples)
                 measured, raw = measure(world.observe(model, written.samples, reference), chosen, known)

@@ -99,6 +99,7 @@ def load_real(catalog: Catalog, real: Real) -> RealTexts:
         ids=[ids[i] for i in train],
         texts=[found[UUID(bytes=ids[i])] for i in train],
         held_out=[found[UUID(bytes=ids[i])] for i in held],
+        held_out_subgroup=[column["subgroup"][i] for i in held],
         origin=[column["origin"][i] for i in train],
         p_model=[float(p_model[i]) for i in train],
         source=[column["source"][i] for i in train],

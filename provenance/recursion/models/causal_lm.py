@@ -25,6 +25,7 @@ from provenance.errors import ConfigError, DataError
 from provenance.plugins import Arrays, Part, Reference
 from provenance.recursion.decoding import Decoding, Request, generate
 from provenance.recursion.models import blocks, pretrained, words
+from provenance.recursion.models.held_out import held_out
 from provenance.recursion.models.watermarking import Watermark, marker
 from provenance.recursion.training import TrainingSettings, assign, tensors, train
 
@@ -243,14 +244,9 @@ class CausalLmWorld:
             "real_text_features": known_features,
         }
         if reference.held_out:
-            stream = self.encode(reference.held_out)["ids"]
-            held_out = blocks.cut(stream, length)
-            seen["held_out_nats"] = blocks.score(model, held_out)
-            seen["held_out_targets"] = held_out[:, 1:].numpy()
-            losses = blocks.score_stream(model, stream, length)
-            # What is coded is the text; where documents begin is known.
-            seen["held_out_bits"] = float(losses[stream[1:] != self.separator].sum(dtype=np.float64) / np.log(2))
-            seen["held_out_bytes"] = sum(len(text.encode()) for text in reference.held_out)
+            texts, groups = reference.held_out, reference.held_out_subgroup
+            batch = self.encode(texts)
+            seen |= held_out(model, batch, texts, groups, separator=self.separator, length=length)
         return seen
 
     def weights(self, model: PreTrainedModel) -> Arrays:
