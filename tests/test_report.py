@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
-from provenance.report.charts import colours_of, line_chart, ticks
-from provenance.report.collect import Chart, Report, Series, collect
+from provenance.report.charts import colours_of, line_chart, log_ticks, ticks
+from provenance.report.collect import Chart, PublishedPoint, Report, Series, collect
 from provenance.report.render import render
 
 
@@ -69,6 +71,61 @@ def test_names_from_data_cannot_write_markup() -> None:
 def test_the_closed_form_is_drawn_where_it_is_known() -> None:
     assert "class='theory'" in line_chart(chart(series("a", [1.0, 2.0], [1.0, 1.9])), colours_of(["a"]))
     assert "class='theory'" not in line_chart(chart(series("a", [1.0, 2.0])), colours_of(["a"]))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(1, 1000, [1, 10, 100, 1000]), (3, 40, [5, 10, 20]), (0.02, 0.09, [0.02, 0.05]), (6, 7, [6])],
+)
+def test_ticks_of_a_logarithmic_axis_are_powers_of_ten_or_their_twos_and_fives(
+    low: float, high: float, expected: list[float]
+) -> None:
+    assert log_ticks(low, high) == pytest.approx(expected)
+
+
+def test_equal_ratios_are_equal_steps_on_a_logarithmic_axis_and_zeros_have_no_place() -> None:
+    drawn = replace(chart(series("a", [0.0, 1.0, 10.0, 100.0])), log_y=True)
+    heights = [float(y) for y in re.findall(r"<circle cx='[\d.]+' cy='([\d.]+)'", line_chart(drawn, colours_of(["a"])))]
+    assert len(heights) == 3
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=0.2)
+
+
+def test_a_published_number_is_a_ring_where_our_own_would_stand() -> None:
+    point = PublishedPoint(x=1.0, y=2.0, spread=0.1)
+    svg = line_chart(replace(chart(series("a", [1.0, 2.0])), published=[point]), colours_of(["a"]))
+    ours = re.findall(r"<circle (cx='[\d.]+' cy='[\d.]+')", svg)[-1]
+    assert f"class='published' {ours}" in svg
+    assert "published: 2 ± 0.1" in svg
+
+
+def test_a_sweep_is_one_figure_and_no_section_for_each_of_its_points(
+    catalog: Catalog, run: Callable[..., Result], tmp_path: Path
+) -> None:
+    path = tmp_path / "sweep.toml"
+    path.write_text(
+        """
+        name = "sweep"
+        world = "gaussian"
+        generations = 1
+        policies = ["replace"]
+        budget = { documents = 10 }
+        model = { replicas = 50 }
+        sweep = [{ name = "samples", keys = ["budget.documents"], values = [10, 30, 100] }]
+        [figure]
+        metric = "fitted_sd"
+        x = "samples"
+        log_x = true
+        source = "somewhere"
+        published = [{ x = 10, y = 0.92 }]
+        """
+    )
+    assert run("experiment", "run", path).exit_code == 0
+    report = collect(catalog, experiments=["sweep"])
+    assert report.experiments == []
+    (figure,) = report.figures
+    assert {tuple(s.x) for s in figure.series} == {(10.0, 30.0, 100.0)}
+    assert len(run_query(catalog, figure.sql).rows) == 3 * 2 * 2
+    assert "class='published'" in render(report)
 
 
 def test_an_empty_catalog_has_an_empty_report(catalog: Catalog) -> None:

@@ -6,9 +6,10 @@ without a network.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 
-from provenance.report.collect import Chart, Series
+from provenance.report.collect import Chart, PublishedPoint, Series
 
 WIDTH, HEIGHT = 560, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 120, 14, 42
@@ -19,18 +20,21 @@ _LABEL_GAP = 13.0
 
 def line_chart(chart: Chart, colours: dict[str, str]) -> str:
     """The chart as an `<svg>` element; a sentence where there is nothing to draw."""
-    points = [(x, v) for s in chart.series for x, v in zip(s.x, s.y, strict=True) if math.isfinite(v)]
-    if not points:
+    shown = replace(chart, series=[_drawable(s, chart) for s in chart.series])
+    published = [p for p in chart.published if _fits(p.x, log=chart.log_x) and _fits(p.y, log=chart.log_y)]
+    xs = [x for s in shown.series for x in s.x] + [p.x for p in published]
+    ys = [v for s in shown.series for v in (*s.low, *s.y, *s.high, *_known(s))] + [p.y for p in published]
+    finite = [v for v in ys if _fits(v, log=chart.log_y)]
+    if not any(s.y for s in shown.series):
         return "<p class='empty'>no finite values</p>"
-    low = min(v for s in chart.series for v in (*s.low, *s.y, *_known(s)) if math.isfinite(v))
-    high = max(v for s in chart.series for v in (*s.high, *s.y, *_known(s)) if math.isfinite(v))
-    scale = _Scale(min(p[0] for p in points), max(p[0] for p in points), low, high)
+    scale = _Scale(_Axis(min(xs), max(xs), log=chart.log_x, pad=0.0), _Axis(min(finite), max(finite), log=chart.log_y))
     parts = [
-        f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{escape(chart.title, quote=True)} by generation'>",
+        f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{escape(chart.title, quote=True)}'>",
         *_axes(scale, chart),
-        *(_band(s, scale, colours[s.name]) for s in chart.series),
-        *(_line(s, scale, colours[s.name]) for s in chart.series),
-        *_end_labels(chart.series, scale, colours),
+        *(_band(s, scale, colours[s.name]) for s in shown.series),
+        *(_line(s, scale, colours[s.name], chart.x_label) for s in shown.series),
+        *_rings(published, scale),
+        *_end_labels(shown.series, scale, colours),
         "</svg>",
     ]
     return "".join(parts)
@@ -53,19 +57,73 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [i * step for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten from low to high, with twos and fives where fewer than three would stand there."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    powers = [10.0**e for e in range(first, last + 1)]
+    marks = [p for p in powers if low <= p <= high]
+    if len(marks) < 3:
+        marks = [m * p for p in powers for m in (1, 2, 5) if low <= m * p <= high]
+    return marks[:: math.ceil(len(marks) / 8)] if marks else [low]
+
+
+class _Axis:
+    """One direction: data to the unit interval, linear or logarithmic."""
+
+    def __init__(self, low: float, high: float, *, log: bool, pad: float = 0.06) -> None:
+        self.log = log
+        start, end = (math.log10(low), math.log10(high)) if log else (low, high)
+        room = (end - start) * pad
+        if end == start:
+            room = abs(end) * 0.05 or 1.0
+        self._start, self._end = start - room, end + room
+
+    def at(self, value: float) -> float:
+        """Where `value` stands between 0 and 1."""
+        return ((math.log10(value) if self.log else value) - self._start) / (self._end - self._start)
+
+    def marks(self, count: int) -> list[float]:
+        """Round values along the axis."""
+        return log_ticks(10**self._start, 10**self._end) if self.log else ticks(self._start, self._end, count)
+
+
 class _Scale:
     """Data to pixels."""
 
-    def __init__(self, x_low: float, x_high: float, y_low: float, y_high: float) -> None:
-        pad = (y_high - y_low) * 0.06 or abs(y_high) * 0.05 or 1.0
-        self.x_low, self.x_high = x_low, x_high if x_high > x_low else x_low + 1
-        self.y_low, self.y_high = y_low - pad, y_high + pad
+    def __init__(self, across: _Axis, up: _Axis) -> None:
+        self.across, self.up = across, up
 
     def x(self, value: float) -> float:
-        return _LEFT + (value - self.x_low) / (self.x_high - self.x_low) * (WIDTH - _LEFT - _RIGHT)
+        return _LEFT + self.across.at(value) * (WIDTH - _LEFT - _RIGHT)
 
     def y(self, value: float) -> float:
-        return HEIGHT - _BOTTOM - (value - self.y_low) / (self.y_high - self.y_low) * (HEIGHT - _TOP - _BOTTOM)
+        return HEIGHT - _BOTTOM - self.up.at(value) * (HEIGHT - _TOP - _BOTTOM)
+
+
+def _fits(value: float, *, log: bool) -> bool:
+    return math.isfinite(value) and (value > 0 or not log)
+
+
+def _drawable(series: Series, chart: Chart) -> Series:
+    """The series without points that have no place on the chart's axes."""
+    keep = [
+        i
+        for i, (x, v) in enumerate(zip(series.x, series.y, strict=True))
+        if _fits(x, log=chart.log_x) and _fits(v, log=chart.log_y)
+    ]
+    floor = min((series.y[i] for i in keep), default=0.0)
+
+    def bounded(value: float, other: float) -> float:
+        return value if _fits(value, log=chart.log_y) else min(other, floor)
+
+    return Series(
+        name=series.name,
+        x=[series.x[i] for i in keep],
+        y=[series.y[i] for i in keep],
+        low=[bounded(series.low[i], series.y[i]) for i in keep],
+        high=[bounded(series.high[i], series.y[i]) for i in keep],
+        expected=[v if (v := series.expected[i]) is not None and _fits(v, log=chart.log_y) else None for i in keep],
+    )
 
 
 def _known(series: Series) -> list[float]:
@@ -74,12 +132,12 @@ def _known(series: Series) -> list[float]:
 
 def _axes(scale: _Scale, chart: Chart) -> list[str]:
     parts = []
-    for value in ticks(scale.y_low, scale.y_high):
+    for value in scale.up.marks(5):
         y = scale.y(value)
         parts.append(f"<line class='grid' x1='{_LEFT}' x2='{WIDTH - _RIGHT}' y1='{y:.1f}' y2='{y:.1f}'/>")
         parts.append(f"<text class='tick' x='{_LEFT - 6}' y='{y + 4:.1f}' text-anchor='end'>{value:.4g}</text>")
-    for value in ticks(scale.x_low, scale.x_high, 8):
-        if value == int(value):
+    for value in scale.across.marks(8):
+        if value == int(value) or chart.x_label != "generation":
             x = scale.x(value)
             parts.append(
                 f"<text class='tick' x='{x:.1f}' y='{HEIGHT - _BOTTOM + 17}' text-anchor='middle'>{value:g}</text>"
@@ -100,16 +158,16 @@ def _path(points: Sequence[tuple[float, float]], scale: _Scale) -> str:
 
 
 def _band(series: Series, scale: _Scale, colour: str) -> str:
-    upper = [(x, v) for x, v in zip(series.x, series.high, strict=True) if math.isfinite(v)]
-    lower = [(x, v) for x, v in zip(series.x, series.low, strict=True) if math.isfinite(v)]
-    if len(upper) < 2 or not lower:
+    if len(series.x) < 2:
         return ""
+    upper = list(zip(series.x, series.high, strict=True))
+    lower = list(zip(series.x, series.low, strict=True))
     return f"<path class='band' fill='{colour}' d='{_path([*upper, *reversed(lower)], scale)}Z'/>"
 
 
-def _line(series: Series, scale: _Scale, colour: str) -> str:
-    points = [(x, v) for x, v in zip(series.x, series.y, strict=True) if math.isfinite(v)]
-    theory = [(x, v) for x, v in zip(series.x, series.expected, strict=True) if v is not None and math.isfinite(v)]
+def _line(series: Series, scale: _Scale, colour: str, x_label: str) -> str:
+    points = list(zip(series.x, series.y, strict=True))
+    theory = [(x, v) for x, v in zip(series.x, series.expected, strict=True) if v is not None]
     parts = []
     if points:
         parts.append(f"<path class='line' stroke='{colour}' d='{_path(points, scale)}'/>")
@@ -119,19 +177,26 @@ def _line(series: Series, scale: _Scale, colour: str) -> str:
     if len(points) <= 60:
         parts += [
             f"<circle cx='{scale.x(x):.1f}' cy='{scale.y(v):.1f}' r='2.6' fill='{colour}'>"
-            f"<title>{escape(series.name)}, generation {x:g}: {v:.5g}</title></circle>"
+            f"<title>{escape(series.name)}, {escape(x_label)} {x:g}: {v:.5g}</title></circle>"
             for x, v in points
         ]
     return "".join(parts)
+
+
+def _rings(published: Sequence[PublishedPoint], scale: _Scale) -> list[str]:
+    return [
+        f"<circle class='published' cx='{scale.x(p.x):.1f}' cy='{scale.y(p.y):.1f}' r='5'>"
+        f"<title>published: {p.y:.5g}{f' ± {p.spread:.3g}' if p.spread is not None else ''}</title></circle>"
+        for p in published
+    ]
 
 
 def _end_labels(series: Sequence[Series], scale: _Scale, colours: dict[str, str]) -> list[str]:
     """Names at the line ends, pushed apart so that none covers another."""
     ends = []
     for s in series:
-        finite = [(x, v) for x, v in zip(s.x, s.y, strict=True) if math.isfinite(v)]
-        if finite:
-            ends.append((scale.y(finite[-1][1]), s.name))
+        if s.y:
+            ends.append((scale.y(s.y[-1]), s.name))
     ends.sort()
     placed: list[float] = []
     for y, _ in ends:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import provenance
+from provenance.catalog.figures import figure_of
 from provenance.catalog.query import run_query
 from provenance.errors import NotFoundError
 
@@ -51,6 +52,11 @@ where experiment = $experiment and subgroup = '' and value is not null
     and generation = (select max(generation) from metrics join runs using (run_id) where experiment = $experiment)
 group by all order by metric, policy"""
 
+FIGURE_SQL = """select experiment, policy, generation, avg(value) as mean, avg(expected) as expected
+from metrics join runs using (run_id) join experiments using (experiment)
+where coalesce(experiments.config->>'family', experiment) = $family and metric = $metric and subgroup = ''
+group by all order by all"""
+
 SAMPLE_SQL = """select r.policy, r.seed, g.generation, g.sampled_corpus
 from generations g join runs r using (run_id)
 where r.experiment = $experiment and g.sampled_corpus is not null
@@ -72,8 +78,17 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedPoint:
+    """A number somebody printed, drawn as a ring; `spread` is the standard deviation over the source's repeats."""
+
+    x: float
+    y: float
+    spread: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Curves over generations and the SQL they came from."""
+    """Curves and the SQL they came from."""
 
     title: str
     x_label: str
@@ -81,6 +96,11 @@ class Chart:
     note: str
     series: list[Series]
     sql: str
+    log_x: bool = False
+    log_y: bool = False
+    published: list[PublishedPoint] = field(default_factory=list)
+    source: str = ""
+    """Where the published points, or the figure that this one repeats, are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,16 +153,24 @@ class Report:
     version: str
     tables: list[Table]
     experiments: list[Experiment]
+    figures: list[Chart] = field(default_factory=list)
+    """The figure of each recipe that describes one, sweeps included."""
 
 
 def collect(
     catalog: "Catalog", *, experiments: Sequence[str] | None = None, title: str = "Provenance report"
 ) -> Report:
-    """Gather every number of the report. Raises NotFoundError for an unknown experiment."""
-    known = [row[0] for row in run_query(catalog, "select experiment from experiments order by created_at").rows]
+    """Gather every number of the report. Raises NotFoundError for an unknown experiment or sweep."""
+    known = run_query(
+        catalog,
+        "select experiment, config->>'family', len(json_keys(config->'point')) > 0 "
+        "from experiments order by created_at",
+    ).rows
     for name in experiments or []:
-        if name not in known:
-            raise NotFoundError.of("experiment", name, known)
+        if not any(name in row[:2] for row in known):
+            raise NotFoundError.of("experiment", name, {value for row in known for value in row[:2] if value})
+    chosen = [row for row in known if not experiments or row[0] in experiments or row[1] in experiments]
+    families = list(dict.fromkeys(family or experiment for experiment, family, _ in chosen))
     tables = [
         _table(catalog, "Corpora", "What was added, and what its source declares.", CORPORA_SQL),
         _table(
@@ -173,7 +201,9 @@ def collect(
         made_at=datetime.now(UTC),
         version=provenance.__version__,
         tables=[table for table in tables if table.rows],
-        experiments=[_experiment(catalog, name) for name in (experiments or known)],
+        # A sweep makes many small experiments; its figure shows them all.
+        experiments=[_experiment(catalog, name) for name, _, swept in chosen if not swept],
+        figures=[chart for family in families if (chart := _figure(catalog, family)) is not None],
     )
 
 
@@ -251,6 +281,38 @@ def _chart(catalog: "Catalog", experiment: str, metric: str, unit: str, higher_i
         note="; ".join(part for part in (better, band) if part),
         series=series,
         sql=_bound(METRIC_SQL, params),
+    )
+
+
+def _figure(catalog: "Catalog", family: str) -> Chart | None:
+    """The figure an experiment file describes; None where it describes none or nothing was measured."""
+    found = figure_of(catalog, family)
+    if found is None or not found["series"]:
+        return None
+    series = []
+    for line in found["series"]:
+        points = [p for p in line["points"] if isinstance(p["x"], int | float)]
+        series.append(
+            Series(
+                name=line["name"],
+                x=[float(p["x"]) for p in points],
+                y=[p["y"] for p in points],
+                low=[p["y"] if p["low"] is None else p["low"] for p in points],
+                high=[p["y"] if p["high"] is None else p["high"] for p in points],
+                expected=[p["expected"] for p in points],
+            )
+        )
+    return Chart(
+        title=f"{family}: {found['metric'].replace('_', ' ')}",
+        x_label=found["x"],
+        y_label=found["unit"] or found["metric"].replace("_", " "),
+        note=found["description"],
+        series=series,
+        sql=_bound(FIGURE_SQL, {"family": family, "metric": found["metric"]}),
+        log_x=found["log_x"],
+        log_y=found["log_y"],
+        published=[PublishedPoint(x=p["x"], y=p["y"], spread=p["spread"]) for p in found["published"]],
+        source=found["source"],
     )
 
 

@@ -23,7 +23,8 @@ def render(report: Report) -> str:
     for experiment in report.experiments:
         colours = colours_of(experiment.policies)
         charts[experiment.name] = [(chart, Markup(line_chart(chart, colours))) for chart in experiment.charts]  # noqa: S704
-    return environment.from_string(template).render(report=report, charts=charts)
+    figures = [(f, Markup(line_chart(f, colours_of([s.name for s in f.series])))) for f in report.figures]  # noqa: S704
+    return environment.from_string(template).render(report=report, charts=charts, figures=figures)
 
 
 def write_report(report: Report, path: Path) -> None:
