@@ -167,6 +167,25 @@ def test_a_second_version_indexes_and_compares_only_what_is_new(catalog, add):
     assert duplicates(catalog) == set()
 
 
+def test_documents_that_were_left_out_once_are_compared_when_they_come_back(catalog, add):
+    x, y, z = ("x", near(1, "x")), ("y", near(2, "y")), ("z", near(2, "z"))
+    add("c", x, y)
+    dedup_corpora(catalog, ["c"])
+    add("c", x, z)
+    assert dedup_corpora(catalog, ["c"]).set_aside == 0
+    add("c", x, y, z)
+    back = dedup_corpora(catalog, ["c"])
+    assert (back.indexed, back.set_aside) == (0, 1)
+
+
+def test_two_versions_of_one_corpus_are_one_set_of_documents(catalog, add):
+    add("c", ("a", near(1, "a")), ("b", near(2, "b")))
+    add("c", ("b", near(2, "b")), ("c", near(2, "c")))
+    result = dedup_corpora(catalog, ["c@1", "c@2", "c"])
+    assert result.corpora == ["c@1", "c@2"]
+    assert (result.documents, result.indexed, result.set_aside) == (3, 3, 1)
+
+
 def test_a_higher_threshold_needs_no_new_comparison_and_a_lower_one_finds_more(catalog, add):
     add("c", ("a", near(1, "a")), ("b", near(1, "b")), ("half", " ".join([*passage(1)[:44], *passage(2)[:16]])))
     assert dedup_corpora(catalog, ["c"]).set_aside == 1
