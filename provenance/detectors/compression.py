@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.detectors.fisher import check_two_classes
+from provenance.detectors.fisher import check_two_classes, domain_of
 from provenance.detectors.normalise import normalise
 from provenance.detectors.scope import abstentions
 from provenance.detectors.tokens import tokenise
@@ -43,7 +43,7 @@ class Compression:
     def fit(self, texts: Sequence[str], is_model: NDArray[np.bool_], groups: Sequence[str] | None = None) -> Self:
         """Keep a prelude per class. Raises DataError on one class only."""
         check_two_classes(is_model)
-        domains = np.asarray(groups if groups is not None else [""] * len(texts))
+        domains = np.array([domain_of(group) for group in groups] if groups is not None else [""] * len(texts))
         arrays = {}
         for label, key in ((False, "human"), (True, "model")):
             rows = np.flatnonzero(is_model == label).tolist()

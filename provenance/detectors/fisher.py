@@ -46,25 +46,25 @@ def fit_fisher(
 
 
 def _row_weights(
-    is_model: NDArray[np.bool_], domains: NDArray[np.str_]
+    is_model: NDArray[np.bool_], groups: NDArray[np.str_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Per row: its weight in the mean difference, its weight in the covariance, and the cell it is centred in.
 
-    A domain counts as the square root of its size. Human texts are one cell, because how domains differ is noise;
-    model texts are a cell per domain, because how far a model's mean moves is the signal.
+    A group counts as the square root of its size. Human texts are one cell, because how domains differ is noise;
+    model texts are a cell per group, because how far a model's mean moves is the signal.
     """
     delta, spread = np.zeros(len(is_model)), np.zeros(len(is_model))
     cell = np.zeros(len(is_model), dtype=np.int64)
-    names = np.unique(domains)
-    human = {name: np.flatnonzero((domains == name) & ~is_model) for name in names}
-    model = {name: np.flatnonzero((domains == name) & is_model) for name in names}
-    human_total = sum(np.sqrt(len(rows)) for rows in human.values())
-    model_total = sum(np.sqrt(len(rows)) for rows in model.values())
-    for rows in human.values():
+    domains = np.array([domain_of(group) for group in groups.tolist()])
+    human = [np.flatnonzero((domains == name) & ~is_model) for name in np.unique(domains)]
+    model = [np.flatnonzero((groups == name) & is_model) for name in np.unique(groups)]
+    human_total = sum(np.sqrt(len(rows)) for rows in human)
+    model_total = sum(np.sqrt(len(rows)) for rows in model)
+    for rows in human:
         spread[rows] = np.sqrt(len(rows)) / human_total / max(len(rows), 1)
     anywhere = np.where(is_model, 0.0, spread)
     number = 1
-    for name, rows in model.items():
+    for rows in model:
         if len(rows) == 0:
             continue
         weight = np.sqrt(len(rows)) / model_total
@@ -72,12 +72,17 @@ def _row_weights(
         spread[rows] = weight / len(rows)
         cell[rows] = number
         number += 1
-        matched = human[name]
+        matched = np.flatnonzero((domains == domains[rows[0]]) & ~is_model)
         if len(matched) >= _MIN_MATCHED:
             delta[matched] -= weight / len(matched)
         else:
             delta -= weight * anywhere
     return delta, spread, cell
+
+
+def domain_of(group: str) -> str:
+    """The domain of a group. `stories/model-x` is a part of `stories`: a cell of its own, the same human texts."""
+    return group.partition("/")[0]
 
 
 def check_two_classes(is_model: NDArray[np.bool_]) -> None:

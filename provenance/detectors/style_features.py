@@ -12,7 +12,6 @@ from provenance.detectors.tokens import CAPITAL, NUMBER, UPPER, WORD, Tokens
 from provenance.detectors.words import FUNCTION_WORDS, LEXICA
 
 MARKS = ".,;:!?'\"()-/&%$"
-_VARIETY_WORDS = (50, 100)
 _SHAPE = (
     "words_per_sentence", "words_per_sentence_sd", "words_per_sentence_min", "words_per_sentence_max", "sentence_cv",
     "neighbour_sentence_difference", "letters_per_word", "letters_per_word_sd", "long_words", "short_words",
@@ -48,19 +47,35 @@ def style_matrix(tokens: Tokens) -> NDArray[np.float32]:
 
 
 @helper
-def _distinct(keys: NDArray[np.uint64]) -> tuple[int, int]:
-    """How many distinct keys there are, and how many occur once."""
-    ordered = np.sort(keys)
+def _distinct(
+    words: NDArray[np.uint64],
+    count: int,
+    run: int,
+    keys: NDArray[np.uint64],
+    times: NDArray[np.int64],
+) -> tuple[int, int]:
+    """How many distinct runs of `run` words the first `count` words hold, and how many runs occur once.
+
+    `keys` and `times` are an open-addressing table of a power of two larger than `count`.
+    """
+    last = len(keys) - 1
+    for slot in range(len(times)):
+        times[slot] = 0
     distinct, once = 0, 0
-    i = 0
-    while i < len(ordered):
-        j = i
-        while j < len(ordered) and ordered[j] == ordered[i]:
-            j += 1
-        distinct += 1
-        if j - i == 1:
+    for i in range(count - run + 1):
+        key = np.uint64(0)
+        for k in range(run):
+            key = (key ^ words[i + k]) * np.uint64(0x9E3779B97F4A7C15)
+        slot = int(key >> np.uint64(32)) & last
+        while times[slot] != 0 and keys[slot] != key:
+            slot = (slot + 1) & last
+        if times[slot] == 0:
+            keys[slot] = key
+            distinct += 1
             once += 1
-        i = j
+        elif times[slot] == 1:
+            once -= 1
+        times[slot] += 1
     return distinct, once
 
 
@@ -90,13 +105,20 @@ def _fill(  # noqa: PLR0912, PLR0915
     mark_of = np.full(256, -1, dtype=np.int64)
     for k in range(len(mark_bytes)):
         mark_of[mark_bytes[k]] = k
-    prime = np.uint64(0x9E3779B97F4A7C15)
+    longest = 1
+    for text in range(len(first) - 1):
+        longest = max(longest, first[text + 1] - first[text])
+    table = 16
+    while table < 2 * longest:
+        table *= 2
+    keys, times = np.zeros(table, dtype=np.uint64), np.zeros(table, dtype=np.int64)
+    words = np.zeros(longest, dtype=np.uint64)
+    sentence_words = np.zeros(longest + 1, dtype=np.int64)
+    starts = np.zeros(longest + 1, dtype=np.uint64)
     for text in range(len(first) - 1):
         begin, stop = first[text], first[text + 1]
         row = out[text]
-        words = np.empty(stop - begin, dtype=np.uint64)
-        sentence_words = np.empty(stop - begin + 1, dtype=np.float64)
-        starts = np.empty(stop - begin + 1, dtype=np.uint64)
+        starts[:] = 0
         num_words = num_marks = num_sentences = in_sentence = 0
         letters = letters_square = 0.0
         s = np.zeros(43, dtype=np.float64)
@@ -201,12 +223,23 @@ def _fill(  # noqa: PLR0912, PLR0915
         if num_words == 0:
             row[:] = 0.0
             continue
-        lens = sentence_words[:num_sentences]
-        mean = lens.mean()
-        s[0], s[1], s[2], s[3] = np.log(mean), lens.std(), np.log(lens.min()), np.log(lens.max())
-        s[4] = lens.std() / mean
+        total, square, step, run_on = 0.0, 0.0, 0.0, 0
+        shortest, longest_sentence = sentence_words[0], sentence_words[0]
+        for k in range(num_sentences):
+            size = sentence_words[k]
+            total += size
+            square += size * size
+            shortest, longest_sentence = min(shortest, size), max(longest_sentence, size)
+            if size > 40:
+                run_on += 1
+            if k > 0:
+                step += abs(size - sentence_words[k - 1])
+        mean = total / num_sentences
+        spread = np.sqrt(max(square / num_sentences - mean * mean, 0.0))
+        s[0], s[1], s[2], s[3] = np.log(mean), spread, np.log(shortest), np.log(longest_sentence)
+        s[4] = spread / mean
         if num_sentences > 1:
-            s[5] = np.abs(lens[1:] - lens[:-1]).mean() / mean
+            s[5] = step / (num_sentences - 1) / mean
         s[6] = letters / num_words
         s[7] = np.sqrt(max(letters_square / num_words - s[6] * s[6], 0.0))
         for k in (8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 34, 35, 36, 37, 41, 42):
@@ -215,20 +248,16 @@ def _fill(  # noqa: PLR0912, PLR0915
             s[k] /= num_sentences
         s[25] = num_marks / num_words
         s[26] = row[mark_at + 1] / num_sentences
-        for k in range(2):
-            size = 50 if k == 0 else 100
-            taken = words[: min(size, num_words)]
-            distinct, once = _distinct(taken)
-            s[27 + k] = distinct / len(taken)
-            if k == 1:
-                s[29] = once / len(taken)
+        size = min(50, num_words)
+        s[27] = _distinct(words, size, 1, keys, times)[0] / size
+        size = min(100, num_words)
+        distinct, once = _distinct(words, size, 1, keys, times)
+        s[28], s[29] = distinct / size, once / size
         if num_words > 2:
-            pairs = (words[: num_words - 1] * prime) ^ words[1:num_words]
-            s[30] = 1.0 - _distinct(pairs)[0] / len(pairs)
-            triples = (pairs[:-1] * prime) ^ words[2:num_words]
-            s[31] = 1.0 - _distinct(triples)[0] / len(triples)
-        s[32] = 1.0 - _distinct(starts[:num_sentences])[0] / num_sentences
-        s[38] = (lens > 40).sum() / num_sentences
+            s[30] = 1.0 - _distinct(words, num_words, 2, keys, times)[0] / (num_words - 1)
+            s[31] = 1.0 - _distinct(words, num_words, 3, keys, times)[0] / (num_words - 2)
+        s[32] = 1.0 - _distinct(starts, num_sentences, 1, keys, times)[0] / num_sentences
+        s[38] = run_on / num_sentences
         for k in range(shape_at - _LENGTHS):
             row[k] *= 100.0 / num_words
         for k in range(shape_at - _LENGTHS, shape_at):

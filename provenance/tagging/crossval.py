@@ -30,6 +30,11 @@ class Labelled:
     writers: Sequence[str] = ()
     """The group of writers of each text, "" where not known; empty where nobody asked."""
 
+    @property
+    def groups(self) -> list[str]:
+        """What a detector is told: the domain, and for model texts `domain/generator`, so that each is a cell."""
+        return [f"{d}/{g}" if g else d for d, g in zip(self.domains, self.generators, strict=True)]
+
     def take(self, rows: NDArray[np.int64]) -> Self:
         """The rows `rows`."""
         chosen = rows.tolist()
@@ -73,7 +78,7 @@ def held_out_scores(blank: TrainableDetector, data: Labelled, folds: NDArray[np.
         rest = data.take(np.flatnonzero(folds != fold))
         if min(rest.is_model.sum(), (~rest.is_model).sum()) < 2:
             continue
-        fitted = blank.fit(rest.texts, rest.is_model, rest.domains)
+        fitted = blank.fit(rest.texts, rest.is_model, rest.groups)
         scores[inside] = fitted.score([data.texts[i] for i in inside.tolist()])
         scored += 1
     if scored == 0:

@@ -59,25 +59,38 @@ class Trained:
 
 def train(blank: TrainableDetector, data: Labelled) -> Trained:
     """Fit on everything; read from what was held out. Raises DataError on one class only."""
+    fitted = blank.fit(data.texts, data.is_model, data.groups)
     if blank.score_is != "raw":
-        fitted = blank.fit(data.texts, data.is_model, data.domains)
         return Trained(
-            detector=fitted, reading=None, domains_held_out=[], generators_held_out=[], leaks=_leaks(data), data=data
+            detector=fitted,
+            reading=None,
+            domains_held_out=[],
+            generators_held_out=[],
+            leaks=leak_report(data.texts, data.is_model, data.domains),
+            data=data,
         )
-    folds = domain_folds(data)
-    by_domain = held_out_scores(blank, data, folds)
-    fitted = blank.fit(data.texts, data.is_model, data.domains)
-    slices = {"domain": data.domains, "generator": data.generators, "length": length_bins(data)}
+    by_domain = held_out_scores(blank, data, domain_folds(data))
     several = len(set(data.generators) - {""}) > 1
     by_generator = held_out_scores(blank, data, generator_folds(data)) if several else None
+    return assemble(fitted, data, by_domain, by_generator)
+
+
+def assemble(
+    fitted: TrainableDetector,
+    data: Labelled,
+    by_domain: NDArray[np.float64],
+    by_generator: NDArray[np.float64] | None,
+) -> Trained:
+    """A fitted detector with what scores of held-out domains, and of held-out generators if there are any, teach."""
+    slices = {"domain": data.domains, "generator": data.generators, "length": length_bins(data)}
     return Trained(
         detector=fitted,
-        reading=make_reading(blank.name, fitted.version, data, by_domain, Profile.of(data.texts, data.domains)),
+        reading=make_reading(fitted.name, fitted.version, data, by_domain, Profile.of(data.texts, data.domains)),
         domains_held_out=by_slice(by_domain, data.is_model, slices, against="domain"),
         generators_held_out=[]
         if by_generator is None
         else by_slice(by_generator, data.is_model, {"generator": data.generators}),
-        leaks=_leaks(data),
+        leaks=leak_report(data.texts, data.is_model, data.domains),
         data=data,
     )
 
@@ -88,7 +101,3 @@ def length_bins(data: Labelled) -> list[str]:
     names = ["", "30-49", "50-99", "100-199", "200+"]
     words: NDArray[np.int64] = np.array([len(text.split()) for text in data.texts])
     return [names[k] for k in np.searchsorted(edges, words, side="right").tolist()]
-
-
-def _leaks(data: Labelled) -> list[Leak]:
-    return leak_report(data.texts, data.is_model, data.domains)
