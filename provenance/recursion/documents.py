@@ -64,12 +64,14 @@ class DocumentPool:
         budget: Budget,
         evaluator: PoolEvaluator,
         detect: Detect | SimulatedDetector | None = None,
+        real_scores: NDArray[np.float64] | None = None,
         archive: int | None = None,
         arrivals: int = 0,
         writes: int | None = None,
+        asks_for_scores: bool = True,
     ) -> None:
         self._world, self._seed, self._budget, self._evaluator, self._detect = world, seed, budget, evaluator, detect
-        self._writes = writes
+        self._writes, self._asks_for_scores = writes, asks_for_scores
         self.held_out: Sequence[str] = real.held_out
         self.held_out_subgroup: Sequence[str | None] = real.held_out_subgroup
         n = len(real.texts)
@@ -86,7 +88,8 @@ class DocumentPool:
         self._uses = np.zeros(n, dtype=np.int64)
         self._ids = list(real.ids)
         self._arrived = _arrivals(seeds.units(seeds.integer(seed, "arrival"), self._ids), archive, arrivals)
-        scores = self._scores(real.texts, np.array([origin == "model" for origin in self._origin]), generation=0)
+        is_model = np.array([origin == "model" for origin in self._origin])
+        scores = self._scores(real.texts, is_model, generation=0) if real_scores is None else real_scores
         # The experiment's detector judges real and sampled texts alike; tags of the catalog serve where there is none.
         tagged = real.p_model if detect is None else None
         self._p_model = scores if tagged is None else np.array(tagged, dtype=np.float64)
@@ -140,8 +143,12 @@ class DocumentPool:
             like = self._world.take(like, np.arange(self._writes) % self.samples)
         samples = self._world.sample(model, like, seeds.stream(self._seed, "sample", generation))
         n = len(self._world.n_tokens(samples))
-        texts = self._world.texts(samples) if callable(self._detect) else [""] * n
-        p_model = self._scores(texts, np.ones(n, dtype=np.bool_), generation=generation + 1)
+        # Generation 0 is shared, so its texts are judged for those policies that will ask.
+        if self._asks_for_scores or generation == 0:
+            texts = self._world.texts(samples) if callable(self._detect) else [""] * n
+            p_model = self._scores(texts, np.ones(n, dtype=np.bool_), generation=generation + 1)
+        else:
+            p_model = np.full(n, np.nan)
         self._append(samples, p_model, generation=generation)
         return Written(samples=samples, kept={**samples, _P_MODEL: p_model}, n=n)
 

@@ -8,12 +8,15 @@ again, because a kill between the manifest and the recorder's own commit repeats
 import hashlib
 import json
 import platform
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from provenance.catalog.pool import PoolEvaluator
 from provenance.errors import ConfigError
@@ -71,7 +74,7 @@ class Recorder(Protocol):
     def end(self, run: Run) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """An experiment with everything it needs, ready to run."""
 
@@ -93,6 +96,11 @@ class Plan:
             for seed in self.experiment.seeds
             for policy in self.policies
         ]
+
+    @cached_property
+    def real_scores(self) -> NDArray[np.float64] | None:
+        """What the trained detector says of the real texts: the same for every run, so asked for once."""
+        return self.detect(self.real.texts) if self.detect is not None and self.real is not None else None
 
     def fingerprint(self) -> str:
         """Changes whenever a number of an equally named policy could; more seeds, generations and policies may come."""
@@ -209,9 +217,15 @@ def _pool(plan: Plan, run: Run, world: Any, evaluator: PoolEvaluator) -> Pool:
         budget=experiment.budget,
         evaluator=evaluator,
         detect=plan.detect or (experiment.detector.simulated if experiment.detector else None),
+        real_scores=plan.real_scores,
         archive=experiment.real.samples,
         arrivals=experiment.real.arrivals,
         writes=experiment.writes,
+        asks_for_scores=any(
+            re.search(r"\b(p_model|tag)\b", sql or "")
+            for share in run.policy.shares
+            for sql in (share.where, share.weight, share.order, share.by)
+        ),
     )
 
 

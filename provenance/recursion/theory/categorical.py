@@ -6,8 +6,6 @@ probabilities, one minus the heterozygosity.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.stats import binom
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +30,8 @@ def loss_in_one_step(q: float, n: int) -> float:
 
 def absorption_time(p: float, n: int) -> float:
     """T8: expected generations until one of two states is lost, exact: (I - Q)^-1 1 over the transient counts."""
+    from scipy.stats import binom  # takes a second to import, and experiments do not need it
+
     counts = np.arange(1, n)
     q = binom.pmf(counts[None, :], n, counts[:, None] / n)
     after = np.linalg.solve(np.eye(n - 1) - q, np.ones(n - 1))
@@ -90,6 +90,8 @@ def vocabulary(fits: int, n: float, p: Floats) -> float:
 
 def effective_samples(observed: float, fits: int, p: Floats) -> float:
     """The n for which T10 gives the observed vocabulary: how many independent samples the loop behaves as."""
+    from scipy.optimize import brentq
+
     known = float((p > 0).sum())
     if not 0.0 < observed < known:
         return float("nan")
