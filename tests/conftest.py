@@ -5,10 +5,15 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
+from provenance import sample
 from provenance.catalog.store import Catalog
+from provenance.seeds import stream
+from provenance.tagging.crossval import Labelled
 
 
 @pytest.fixture
@@ -44,3 +49,38 @@ def run(catalog: Catalog) -> Callable[..., Result]:
         )
 
     return invoke
+
+
+@pytest.fixture(scope="session")
+def labelled() -> Labelled:
+    """The shipped labelled corpus in memory: people's text and a small model's, by domain."""
+    with pa.CompressedInputStream(pa.OSFile(str(sample.path("labelled"))), "zstd") as source:
+        rows = [json.loads(line) for line in source.read().decode().splitlines()]
+    is_model = np.array([row["label"] == "model" for row in rows])
+    return Labelled(
+        texts=[row["text"] for row in rows],
+        is_model=is_model,
+        domains=[row["domain"] for row in rows],
+        generators=["smollm" if model else "" for model in is_model],
+    )
+
+
+@pytest.fixture(scope="session")
+def written() -> Callable[..., list[str]]:
+    """`written(count, tic=…)`: texts of short sentences, half of which open with `tic`."""
+    nouns = ["house", "river", "woman", "table", "winter", "letter", "garden", "door", "road", "child", "market"]
+    verbs = ["kept", "found", "saw", "left", "moved", "opened", "held", "lost", "took", "built", "watched"]
+
+    def write(count: int, *, tic: str, seed: int = 0) -> list[str]:
+        rng = stream(seed, "written", tic)
+        texts = []
+        for _ in range(count):
+            parts = []
+            for _ in range(8):
+                a, b, verb = (words[int(rng.integers(0, 11))] for words in (nouns, nouns, verbs))
+                opening = f"{tic} the" if rng.random() < 0.5 else "The"
+                parts.append(f"{opening} {a} {verb} the {b} and then it was gone from there.")
+            texts.append(" ".join(parts))
+        return texts
+
+    return write

@@ -1,0 +1,160 @@
+"""What every registered detector must keep, whatever it is. A new detector is tested by being listed."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from provenance.errors import DataError, NotFoundError
+from provenance.plugins import DETECTORS, Detector, MetadataDetector, TrainableDetector
+from provenance.tagging.crossval import Labelled
+
+ODD = ["", "word", "a" * 5000, "\x00\ufffd\u200b", "今天天气很好。" * 30, "The cat sat. " * 4000, "- - - - ? ! ,"]
+METADATA = {"declared", "date"}
+NEURAL = {"likelihood", "transformer", "watermark"}
+TRAINABLE = sorted(set(DETECTORS) - METADATA - {"boilerplate", "watermark"})
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A causal language model of a few thousand parameters with a byte tokenizer, as a folder."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    folder = tmp_path_factory.mktemp("tiny")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate([*alphabet, "<end>"])}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(vocab_size=257, n_positions=512, n_embd=16, n_layer=1, n_head=2)
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def make(tiny_model: Path) -> Callable[[str], Any]:
+    """`make(name)` is an untrained detector."""
+
+    def build(name: str) -> Any:
+        cls = DETECTORS.load(name)
+        if name == "watermark":
+            return cls(scheme="unigram", key="42", tokenizer=str(tiny_model))
+        return cls(model=str(tiny_model)) if name in NEURAL else cls()
+
+    return build
+
+
+@pytest.fixture
+def fitted(make: Callable[[str], Any], labelled: Labelled) -> Callable[[str], Any]:
+    """`fitted(name)` is a detector trained on 48 texts; one that does not train is as made."""
+
+    def fit(name: str) -> Any:
+        if name not in TRAINABLE:
+            return make(name)
+        rows = np.r_[np.flatnonzero(labelled.is_model)[:24], np.flatnonzero(~labelled.is_model)[:24]]
+        some = labelled.take(rows)
+        return make(name).fit(some.texts, some.is_model, some.groups)
+
+    return fit
+
+
+@pytest.mark.parametrize("name", sorted(set(DETECTORS)))
+def test_a_detector_has_its_registered_name_and_keeps_its_protocol(name: str) -> None:
+    cls = DETECTORS.load(name)
+    assert cls.name == name
+    assert re.fullmatch(r"[a-z0-9_]+", name)
+    assert cls.__doc__
+    wanted = MetadataDetector if name in METADATA else TrainableDetector if name in TRAINABLE else Detector
+    missing = [member for member in dir(wanted) if not member.startswith("_") and not hasattr(cls, member)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", sorted(set(DETECTORS) - METADATA))
+def test_scores_are_one_float_per_text_and_odd_texts_are_legal(name: str, fitted: Callable[[str], Any]) -> None:
+    detector = fitted(name)
+    scores = detector.score(ODD)
+    assert scores.shape == (len(ODD),)
+    assert scores.dtype == np.float64
+    assert not np.isinf(scores).any()
+    assert detector.score([]).shape == (0,)
+    assert isinstance(detector.version, str)
+
+
+@pytest.mark.parametrize("name", sorted(set(DETECTORS) - METADATA))
+def test_a_score_depends_on_its_text_alone(name: str, fitted: Callable[[str], Any], labelled: Labelled) -> None:
+    detector = fitted(name)
+    texts = list(labelled.texts[:5])
+    together = detector.score(texts)
+    apart = np.concatenate([detector.score([text]) for text in reversed(texts)])[::-1]
+    np.testing.assert_allclose(together, apart, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_what_is_saved_scores_the_same_when_loaded(
+    name: str, fitted: Callable[[str], Any], labelled: Labelled, tmp_path: Path
+) -> None:
+    detector = fitted(name)
+    detector.save(tmp_path / name)
+    loaded = DETECTORS.load(name).load(tmp_path / name)
+    assert loaded.version == detector.version
+    texts = list(labelled.texts[:8])
+    np.testing.assert_allclose(loaded.score(texts), detector.score(texts), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_training_on_one_class_is_an_error_with_the_counts(
+    name: str, make: Callable[[str], Any], labelled: Labelled
+) -> None:
+    texts = list(labelled.texts[:6])
+    with pytest.raises(DataError, match="6 human and 0 model"):
+        make(name).fit(texts, np.zeros(6, dtype=bool), ["a"] * 6)
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_a_missing_or_damaged_folder_is_an_error(name: str, fitted: Callable[[str], Any], tmp_path: Path) -> None:
+    cls = DETECTORS.load(name)
+    with pytest.raises(DataError, match="no trained detector"):
+        cls.load(tmp_path / "nowhere")
+    fitted(name).save(tmp_path / "d")
+    (tmp_path / "d" / "weights.npz").write_bytes(b"not a zip file")
+    with pytest.raises(DataError, match="cannot be read"):
+        cls.load(tmp_path / "d")
+
+
+@pytest.mark.parametrize("name", ["stylometry", "ngram", "stack"])
+def test_linear_detectors_find_a_writers_tic(
+    name: str, make: Callable[[str], Any], written: Callable[..., list[str]]
+) -> None:
+    texts = written(40, tic="Moreover,") + written(40, tic="And so", seed=1)
+    labels = np.r_[np.ones(40, dtype=bool), np.zeros(40, dtype=bool)]
+    detector = make(name).fit(texts, labels)
+    new = detector.score(written(20, tic="Moreover,", seed=2) + written(20, tic="And so", seed=3))
+    assert new[:20].min() > new[20:].max()
+
+
+def test_another_version_of_the_weights_is_refused(fitted: Callable[[str], Any], tmp_path: Path) -> None:
+    detector = fitted("stylometry")
+    detector.save(tmp_path / "d")
+    card = (tmp_path / "d" / "card.json").read_text().replace('"algorithm": 1', '"algorithm": 0')
+    (tmp_path / "d" / "card.json").write_text(card)
+    with pytest.raises(DataError, match="algorithm 0"):
+        DETECTORS.load("stylometry").load(tmp_path / "d")
+
+
+def test_an_unknown_detector_is_named_with_a_suggestion() -> None:
+    with pytest.raises(NotFoundError) as error:
+        DETECTORS.load("stylometri")
+    assert "stylometry" in error.value.hint
+
+
+def test_a_missing_model_folder_is_an_error_not_a_traceback(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    with pytest.raises(DataError, match="no model folder"):
+        DETECTORS.load("likelihood")(model=str(tmp_path / "nowhere"))
