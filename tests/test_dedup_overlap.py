@@ -1,5 +1,6 @@
 """Spans of 13 words that two sets of texts share, against plain Python."""
 
+import itertools
 import random
 
 import numpy as np
@@ -53,6 +54,8 @@ def test_spans_cover_exactly_the_shared_windows(tmp_path_factory, a, b, width):
     for span in found.spans:
         assert span.text == " ".join(words(a[span.row])[span.first_word : span.first_word + span.n_words])
         assert " ".join(words(span.text)[:width]) in " ".join(words(b[span.other_row]))
+    for one, two in itertools.pairwise(found.spans):
+        assert one.row < two.row or one.first_word + one.n_words < two.first_word
     assert found.texts == len(a)
     assert found.checked == sum(len(words(text)) >= width for text in a)
 

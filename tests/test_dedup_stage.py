@@ -233,6 +233,15 @@ def test_a_near_copy_of_a_recorded_output_gains_evidence_and_a_lineage_edge_once
     assert decisions(catalog)["scraped"][2] == "copy_of_given"
 
 
+def test_a_copy_of_an_output_within_the_same_corpus_is_recovered_too(catalog, add):
+    text = " ".join(passage(1))
+    with catalog.activity("generate", {}) as activity:
+        one = Recorded(keys=["out"], texts=[text], generator="m1", generation=1, generation_max=1, human_ancestry=1.0)
+        record_corpus(catalog, activity, "mixed", one)
+    add("mixed", ("scraped", text))
+    assert dedup_corpora(catalog, ["mixed@1", "mixed@2"]).recovered == 1
+
+
 def test_a_template_that_fills_a_source_is_reported(catalog, add):
     add("c", *((f"t{i}", near(1, f"e{i}")) for i in range(4)), *((f"u{i}", near(10 + i, "x")) for i in range(30)))
     (crowd,) = dedup_corpora(catalog, ["c"]).crowds
