@@ -76,12 +76,12 @@ def _lower_case(text: str, _rng: np.random.Generator) -> str:
 
 
 def _misspell(text: str, rng: np.random.Generator) -> str:
-    """In one word of twenty two letters change places."""
+    """In one long word of ten two letters change places."""
     words = text.split(" ")
-    for i in np.flatnonzero(rng.random(len(words)) < 0.05).tolist():
-        word = words[i]
-        if len(word) > 4:
-            words[i] = word[0] + word[2] + word[1] + word[3:]
+    long = [i for i, word in enumerate(words) if len(word) > 4 and word[1] != word[2]]
+    for i, hit in zip(long, rng.random(len(long)) < 0.1, strict=True):
+        if hit:
+            words[i] = words[i][0] + words[i][2] + words[i][1] + words[i][3:]
     return " ".join(words)
 
 

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from provenance.errors import DataError
 
+Floats = NDArray[np.float64]
 _MIN_PER_CLASS = 10
+_PRIOR_TEXTS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +54,18 @@ class Calibration:
 
 
 def fit_calibration(
-    scores: NDArray[np.float64], is_model: NDArray[np.bool_], *, missed_share: float | None = None
+    scores: NDArray[np.float64],
+    is_model: NDArray[np.bool_],
+    *,
+    missed_share: float | None = None,
+    prior: Calibration | None = None,
 ) -> Calibration:
-    """Logistic calibration (Platt with his target smoothing) from held-out scores; NaN scores are left out.
+    """Logistic calibration from held-out scores; NaN scores are left out.
 
-    `missed_share` defaults to the share of the model texts that score below the human 95th percentile.
+    `missed_share` defaults to twice the share of the model texts that score below the human median. With a `prior`,
+    made elsewhere on many texts, a few local labels move it as far as they can justify; without one the fit is Platt's.
     Raises DataError when a class has fewer than 10 scores or the scores do not vary.
     """
-    from scipy.optimize import minimize
-
     known = np.isfinite(scores)
     scores, is_model = scores[known], is_model[known]
     num_model, num_human = int(is_model.sum()), int((~is_model).sum())
@@ -68,29 +73,51 @@ def fit_calibration(
         raise DataError(
             f"calibration needs {_MIN_PER_CLASS} scored texts of each class, got {num_human} human, {num_model} model"
         )
+    if scores.std() == 0:
+        raise DataError(f"all {len(scores)} scores are {scores[0]:g}: nothing to calibrate")
+    slope, intercept = _logistic_fit(scores, is_model, prior)
+    if missed_share is None:
+        # Texts that score like people's fall below the human median as often as above it.
+        hidden = 2.0 * float(np.sum(scores[is_model] <= np.median(scores[~is_model])))
+        expected = prior.missed_share if prior is not None else 0.0
+        weight = _PRIOR_TEXTS if prior is not None else 0
+        missed_share = (hidden + weight * expected) / (num_model + weight)
+    return Calibration(
+        slope=slope,
+        intercept=intercept,
+        num_human=num_human + (prior.num_human if prior is not None else 0),
+        num_model=num_model + (prior.num_model if prior is not None else 0),
+        missed_share=min(max(missed_share, 1 / (num_model + 2)), 1.0),
+    )
+
+
+def _logistic_fit(scores: Floats, is_model: NDArray[np.bool_], prior: Calibration | None) -> tuple[float, float]:
+    """Slope and intercept that make slope * score + intercept a log likelihood ratio."""
+    from scipy.optimize import minimize
+
+    num_model, num_human = int(is_model.sum()), int((~is_model).sum())
     centre, scale = float(scores.mean()), float(scores.std())
-    if scale == 0:
-        raise DataError(f"all {len(scores)} scores are {centre:g}: nothing to calibrate")
-    target = np.where(is_model, (num_model + 1) / (num_model + 2), 1 / (num_human + 2))
+    # Platt's smoothing stands in for a prior where there is none.
+    smooth = 1.0 if prior is None else 0.0
+    target = np.where(is_model, (num_model + smooth) / (num_model + 2 * smooth), smooth / (num_human + 2 * smooth))
     # Each class weighs the same, so the fitted log odds are log likelihood ratios.
     weight = np.where(is_model, 0.5 / num_model, 0.5 / num_human)
     x = (scores - centre) / scale
+    start, pull = np.array([1.0, 0.0]), np.zeros(2)
+    if prior is not None:
+        start = np.array([prior.slope * scale, prior.slope * centre + prior.intercept])
+        # Slopes elsewhere vary by about half of their size, intercepts by about one.
+        spread = np.array([0.5 * max(start[0], 0.1), 1.0])
+        pull = 1.0 / (spread**2 * len(scores))
 
-    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(parameters: Floats) -> tuple[float, Floats]:
         z = parameters[0] * x + parameters[1]
         error = weight * (1.0 / (1.0 + np.exp(-np.clip(z, -500, 500))) - target)
-        value = float(np.sum(weight * (np.logaddexp(0.0, z) - target * z)))
-        return value, np.array([error @ x, error.sum()])
+        away = parameters - start
+        value = float(np.sum(weight * (np.logaddexp(0.0, z) - target * z)) + 0.5 * np.sum(pull * away**2))
+        return value, np.array([error @ x, error.sum()]) + pull * away
 
-    slope, intercept = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x
+    found = minimize(loss, start, jac=True, method="BFGS").x
     # A detector that is worse than chance here says nothing; it is not read backwards.
-    slope = max(float(slope), 0.0) / scale
-    if missed_share is None:
-        missed_share = float(np.mean(scores[is_model] <= np.quantile(scores[~is_model], 0.95)))
-    return Calibration(
-        slope=slope,
-        intercept=(float(intercept) if slope > 0 else 0.0) - slope * centre,
-        num_human=num_human,
-        num_model=num_model,
-        missed_share=min(max(missed_share, 1 / (num_model + 2)), 1.0),
-    )
+    slope = max(float(found[0]), 0.0) / scale
+    return slope, (float(found[1]) if slope > 0 else 0.0) - slope * centre

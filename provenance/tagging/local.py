@@ -3,7 +3,7 @@
 Knows scores and stored calibrations; no texts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -27,8 +27,7 @@ class LocalReading:
     human_ref: str
     human: HumanReference
     calibration: Calibration | None
-    """Standardised score to log likelihood ratio, or raw score where it was fitted on local labels."""
-    from_labels: bool
+    """Score in standard deviations of the local humans to log likelihood ratio; None where none is known."""
     model_scores: Floats
     """Standardised scores of model texts elsewhere; empty where none are known."""
 
@@ -36,7 +35,7 @@ class LocalReading:
         """NaN without a calibration."""
         if self.calibration is None:
             return np.full(len(scores), np.nan)
-        return self.calibration.log_lr(scores if self.from_labels else self.human.standardised(scores))
+        return self.calibration.log_lr(self.human.standardised(scores))
 
     def p_values(self, scores: Floats) -> Floats:
         """Rank among the local human texts; see `HumanReference`."""
@@ -64,10 +63,7 @@ class LocalReading:
 
     def to_row(self, corpus: str, labelled_ref: str | None) -> dict[str, Any]:
         """For the catalog's calibration table."""
-        fitted = {
-            "calibration": self.calibration.to_json() if self.calibration else None,
-            "from_labels": self.from_labels,
-        }
+        fitted = self.calibration.to_json() if self.calibration else None
         return {
             "corpus": corpus,
             "detector": self.detector,
@@ -87,8 +83,7 @@ class LocalReading:
             version=row["detector_version"],
             human_ref=row["human_ref"],
             human=HumanReference.of(np.asarray(row["human_scores"], dtype=np.float64)),
-            calibration=Calibration.from_json(fitted["calibration"]) if fitted["calibration"] else None,
-            from_labels=fitted["from_labels"],
+            calibration=Calibration.from_json(fitted) if fitted else None,
             model_scores=local_model_scores(reading)[0] if reading is not None else np.empty(0),
         )
 
@@ -107,32 +102,18 @@ def calibrate_locally(
         human_ref=human_ref,
         human=human,
         calibration=calibration,
-        from_labels=False,
         model_scores=local_model_scores(reading)[0] if reading is not None else np.empty(0),
     )
 
 
 def calibrate_on_labels(local: LocalReading, scores: Floats, is_model: NDArray[np.bool_]) -> LocalReading:
-    """The same, with the likelihood ratio fitted on local labels (20 of each kind do). Raises DataError on fewer."""
-    return LocalReading(
-        detector=local.detector,
-        version=local.version,
-        human_ref=local.human_ref,
-        human=local.human,
-        calibration=fit_calibration(scores, is_model),
-        from_labels=True,
-        model_scores=local.model_scores,
-    )
+    """The same, with the likelihood ratio corrected by local labels (20 of each kind do). Raises DataError on fewer."""
+    standardised = local.human.standardised(scores)
+    return replace(local, calibration=fit_calibration(standardised, is_model, prior=local.calibration))
 
 
 def _bounded(calibration: Calibration, num_human: int) -> Calibration:
     """What is read against n local humans may not claim more than n humans can show."""
     if num_human < 2:
         raise DataError(f"{num_human} known-human text is no sample", hint="200 are recommended, 99 flag at 1 %")
-    return Calibration(
-        slope=calibration.slope,
-        intercept=calibration.intercept,
-        num_human=min(calibration.num_human, num_human),
-        num_model=calibration.num_model,
-        missed_share=calibration.missed_share,
-    )
+    return replace(calibration, num_human=min(calibration.num_human, num_human))
