@@ -1,12 +1,14 @@
 """Text hygiene: what is stripped, what is kept, and that doing it twice changes nothing more."""
 
+import sys
 import unicodedata
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provenance.corpus.hygiene import Found, clean
+from provenance.corpus.hygiene import Found, clean, is_plain
 
 ZWSP, ZWJ, ZWNJ, VS1, VS16 = "\u200b", "\u200d", "\u200c", "\ufe00", "\ufe0f"
 
@@ -57,3 +59,35 @@ def test_cleaning_is_idempotent_normal_and_counts_what_it_takes(raw: str) -> Non
     assert "\r" not in text
     assert "\0" not in text
     assert (found is None) or found.total > 0
+
+
+def test_every_character_that_is_called_plain_is_left_alone_in_any_order() -> None:
+    plain = [c for c in map(chr, range(sys.maxunicode + 1)) if not _is_surrogate(c) and is_plain(c.encode())]
+    assert {"a", "é", "\u2019", "\u2014"} <= set(plain)
+    assert not {"\r", "\0", ZWSP, ZWJ, VS1, "\u0301", "\u212b"} & set(plain)
+    # NFC depends on neighbours only through characters that combine or compose: none of these does either.
+    composing = set("".join(_decomposed_tails()))
+    for c in plain:
+        assert unicodedata.combining(c) == 0
+        assert c not in composing
+        assert clean(c) == (c, None)
+
+
+def _is_surrogate(c: str) -> bool:
+    return "\ud800" <= c <= "\udfff"
+
+
+def _decomposed_tails() -> Iterator[str]:
+    """What follows the first character in each canonical decomposition: all that can compose with what is before."""
+    for c in map(chr, range(sys.maxunicode + 1)):
+        mapping = unicodedata.decomposition(c)
+        if mapping and not mapping.startswith("<"):
+            yield "".join(chr(int(code, 16)) for code in mapping.split()[1:])
+
+
+@given(
+    st.text(alphabet=st.sampled_from(["a", "e", "é", "ß", "\u2019", "\u2026", "\r", "\0", "\u0301", ZWSP, VS1, "م"]))
+)
+def test_a_text_that_is_called_plain_is_one_that_cleaning_leaves_alone(raw: str) -> None:
+    if is_plain(raw.encode()):
+        assert clean(raw) == (raw, None)

@@ -25,9 +25,12 @@ from provenance import ids
 from provenance.catalog.corpora import get_corpus
 from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
+from provenance.corpus.hygiene import clean
 from provenance.corpus.ingest import add_corpus
-from provenance.corpus.prepare import Fields, count_words
+from provenance.corpus.prepare import Fields, Prepared, count_words, prepare
+from provenance.corpus.rows import Row
 from provenance.corpus.texts import iter_texts, read_texts, texts_by_id
+from provenance.corpus.writer import _Seen
 from provenance.errors import DataError, UsageError
 from provenance.lineage.merkle import merkle_root
 from provenance.types import Origin
@@ -272,6 +275,64 @@ def test_removing_a_corpus_deletes_texts_and_keeps_hashes(
 def test_words_are_counted_as_splitting_on_ascii_space_does(texts: list[bytes]) -> None:
     assert count_words(texts).tolist() == [len(text.split()) for text in texts]
     assert count_words(texts).dtype == np.int32
+
+
+_LETTERS = ["a", "é", "e", "\u0301", "\u2019", " ", "\r", "\n", "\0", "\u200b", "\ufe0f", "م"]
+_VALUES = st.one_of(
+    st.text(alphabet=st.sampled_from(_LETTERS)),
+    st.sampled_from([None, 0, 7, 1.5, True, ["list"], {"a": 1}, "human", "model", "\ud800", "2001-02"]),
+)
+_ROWS = st.lists(
+    st.dictionaries(st.sampled_from(["text", "id", "when", "who", "label", "extra"]), _VALUES), max_size=12
+)
+_EVERY_FIELD = Fields(
+    key="id", date="when", subgroup="who", language="extra", origin="label", generator="who", meta=("extra",)
+)
+
+
+@given(_ROWS, st.sampled_from([Fields(), Fields(key="id"), FIELDS, _EVERY_FIELD]))
+def test_what_becomes_of_a_row_does_not_hang_on_the_rows_around_it(records: list[Any], fields: Fields) -> None:
+    rows = [Row("f.jsonl", line, record) for line, record in enumerate(records, 1)]
+    together, apart = prepare("c", rows, fields), Prepared()
+    for row in rows:
+        apart.extend(prepare("c", [row], fields))
+    assert together == apart
+    # The plain way, step by step and without the quick look that spares most texts the careful cleaning.
+    plain = []
+    for row in rows:
+        assert row.record is not None
+        text = row.record.get("text")
+        if isinstance(text, str) and f"f.jsonl:{row.line}" not in {f"{r.file}:{r.line}" for r in together.rejects}:
+            key = f"f.jsonl:{row.line}" if fields.key is None else str(row.record["id"]).replace("\0", "")
+            kept, found = clean(text)
+            digest = ids.sha256_text(kept)
+            doc_id = ids.document_id("c", key, digest).bytes
+            plain.append((doc_id, key, kept.encode(), digest, len(kept), None if found is None else found.total))
+    stripped = {doc_id: total for doc_id, total, _ in together.stripped}
+    columns = (together.doc_id, together.key, together.text, together.text_sha256, together.n_chars)
+    assert [(*row, stripped.get(row[0])) for row in zip(*columns, strict=True)] == plain
+    for column in (together.created_at, together.language, together.subgroup, together.meta, together.declared_origin):
+        assert len(column) in {0, len(plain)}
+
+
+@given(st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=30), max_size=12))
+def test_an_id_is_new_once_whichever_batch_it_came_in(batches: list[list[int]]) -> None:
+    seen, known = _Seen(), set[int]()
+    for batch in batches:
+        # Ids that share their first eight bytes too, which sorted arrays alone would not tell apart.
+        raw = np.frombuffer(b"".join((n // 3).to_bytes(8) + n.to_bytes(8) for n in batch), np.uint8).reshape(-1, 16)
+        new = [i for i, n in enumerate(batch) if n not in known and n not in batch[:i]]
+        order, repeated = seen.split(raw)
+        assert order.tolist() == sorted(new, key=lambda i: batch[i])
+        assert repeated.tolist() == [i for i in range(len(batch)) if i not in new]
+        known.update(batch)
+
+
+def test_a_field_of_the_wrong_type_is_one_reject_and_the_other_rows_stay(catalog: Catalog, write_jsonl: Any) -> None:
+    rows = [{"text": "a", "who": ["list"]}, {"text": "b", "who": "north"}, {"text": "c", "who": None}]
+    result = add_corpus(catalog, "c", [str(write_jsonl("a.jsonl", rows))], Fields(subgroup="who"))
+    assert (result.documents, result.rejected) == (2, 1)
+    assert query(catalog, "select subgroup from documents order by key") == [("north",), (None,)]
 
 
 KILLED = """

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 # Zero-width joiner and non-joiner are orthography in Arabic, Indic scripts and emoji; after a Latin letter they are not
 # written by hand.
 _ZERO_WIDTH = re.compile("[\u180e\u200b\u2060\ufeff\U000e0000-\U000e007f]|(?<=[\\x00-\u024f])[\u200c\u200d]+")
+# Accented Latin, quotes, dashes, bullets: whatever their order, with ASCII between, they are in NFC and visible.
+_PLAIN = re.compile("[\x80-\u02ff\u2010-\u2027]*")
+_PLAIN_ASCII = bytes(byte for byte in range(1, 128) if byte != ord("\r"))
 # One variation selector chooses a glyph; a run of them chooses nothing and carries data.
 _SELECTOR_RUN = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}")
 
@@ -27,6 +30,13 @@ class Found:
     def total(self) -> int:
         """All stripped characters."""
         return self.nul + self.zero_width + self.variation_selectors
+
+
+def is_plain(encoded: bytes) -> bool:
+    """True only where `clean` would change nothing: a quick look at UTF-8 that spares most texts the careful one."""
+    if encoded.isascii():
+        return b"\r" not in encoded and b"\0" not in encoded
+    return _PLAIN.fullmatch(encoded.translate(None, _PLAIN_ASCII).decode()) is not None
 
 
 def clean(text: str) -> tuple[str, Found | None]:

@@ -1,16 +1,19 @@
 """Rows to documents: pick the fields, clean the text, hash, name. Knows one batch; nothing of files or catalogs."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from provenance import ids
-from provenance.corpus.hygiene import clean
+from provenance.corpus.hygiene import clean, is_plain
 from provenance.corpus.rows import MAX_TEXT_BYTES, Row
 from provenance.errors import ConfigError
 from provenance.types import Origin
@@ -48,7 +51,10 @@ class Reject:
 
 @dataclass(slots=True)
 class Prepared:
-    """A batch of documents as columns of equal length, with what was left out and what was stripped."""
+    """A batch of documents as columns of equal length, with what was left out and what was stripped.
+
+    A nullable column that no field was named for stays empty: all of it is null.
+    """
 
     doc_id: list[bytes] = field(default_factory=list)
     key: list[str] = field(default_factory=list)
@@ -66,6 +72,15 @@ class Prepared:
     stripped: list[tuple[bytes, int, str]] = field(default_factory=list)
     """(doc_id, characters stripped, details as JSON) for texts that held invisible characters."""
 
+    def extend(self, other: "Prepared") -> None:
+        """Append the columns of a batch that was prepared with the same fields."""
+        for column in dataclass_fields(self):
+            getattr(self, column.name).extend(getattr(other, column.name))
+
+
+_OptionalColumn = tuple[list[Any], Callable[[Mapping[str, Any]], Any]]
+"""A column that a field was named for, and how a record gives its value (or raises _BadRowError)."""
+
 
 class _BadRowError(Exception):
     """Why one row is no document."""
@@ -74,34 +89,57 @@ class _BadRowError(Exception):
 def prepare(corpus: str, rows: Iterable[Row], fields: Fields) -> Prepared:
     """Turn rows into documents. A row that cannot be one becomes a Reject with its reason; nothing raises."""
     out = Prepared()
+    optional = _optional_columns(out, fields)
     for row in rows:
         try:
             if row.record is None:
                 raise _BadRowError(row.reason)
-            _add(out, corpus, row, row.record, fields)
+            _add(out, optional, corpus, row, row.record, fields)
         except _BadRowError as bad:
             out.rejects.append(Reject(file=row.file, line=row.line, reason=str(bad)))
     return out
 
 
-def _add(out: Prepared, corpus: str, row: Row, record: Mapping[str, Any], fields: Fields) -> None:
-    value = record.get(fields.text)
-    if value is None:
+def _optional_columns(out: Prepared, fields: Fields) -> list[_OptionalColumn]:
+    every: list[tuple[list[Any], Callable[[Any, Mapping[str, Any]], Any], Any]] = [
+        (out.created_at, _date, fields.date),
+        (out.declared_origin, _origin, None if fields.origin is None else (fields.origin, fields.origin_map)),
+        (out.language, _optional, fields.language),
+        (out.subgroup, _optional, fields.subgroup),
+        (out.declared_generator, _optional, fields.generator),
+        (out.meta, _meta, fields.meta or None),
+    ]
+    return [(column, partial(read, setting)) for column, read, setting in every if setting is not None]
+
+
+def _add(
+    out: Prepared,
+    optional: list[_OptionalColumn],
+    corpus: str,
+    row: Row,
+    record: Mapping[str, Any],
+    fields: Fields,
+) -> None:
+    text = record.get(fields.text)
+    if text is None:
         raise _BadRowError(f"no text: no field {fields.text!r}" if fields.text not in record else "no text: null")
-    if not isinstance(value, str):
-        raise _BadRowError(f"wrong type: {fields.text!r} is {type(value).__name__}, not text")
-    text, found = clean(value)
+    if not isinstance(text, str):
+        raise _BadRowError(f"wrong type: {fields.text!r} is {type(text).__name__}, not text")
+    found = None
     try:
         encoded = text.encode()
     except UnicodeEncodeError:
         raise _BadRowError("not UTF-8") from None
+    if not is_plain(encoded):
+        text, found = clean(text)
+        encoded = text.encode()
     if not text or text.isspace():
         raise _BadRowError("no text: empty")
     if len(encoded) > MAX_TEXT_BYTES:
         raise _BadRowError(f"over {MAX_TEXT_BYTES >> 20} MiB")
     key = f"{row.file}:{row.line}" if fields.key is None else _key(record, fields.key)
-    created_at = None if fields.date is None else _date(record.get(fields.date), fields.date)
-    origin = None if fields.origin is None else _origin(record.get(fields.origin), fields)
+    # Read before anything is kept: any of them can refuse the row.
+    values = [read(record) for _, read in optional]
     digest = ids.sha256_bytes(encoded)
     doc_id = ids.document_id_bytes(corpus, key, digest)
 
@@ -111,12 +149,8 @@ def _add(out: Prepared, corpus: str, row: Row, record: Mapping[str, Any], fields
     out.text.append(encoded)
     out.text_sha256.append(digest)
     out.n_chars.append(len(text))
-    out.created_at.append(created_at)
-    out.language.append(_optional(record, fields.language))
-    out.subgroup.append(_optional(record, fields.subgroup))
-    out.declared_origin.append(origin)
-    out.declared_generator.append(_optional(record, fields.generator))
-    out.meta.append(_meta(record, fields.meta) if fields.meta else None)
+    for (column, _), value in zip(optional, values, strict=True):
+        column.append(value)
     if found is not None:
         details = {"nul": found.nul, "zero_width": found.zero_width, "variation_selectors": found.variation_selectors}
         out.stripped.append((doc_id, found.total, orjson.dumps(details).decode()))
@@ -129,9 +163,7 @@ def _key(record: Mapping[str, Any], name: str) -> str:
     return _storable(str(value), name)
 
 
-def _optional(record: Mapping[str, Any], name: str | None) -> str | None:
-    if name is None:
-        return None
+def _optional(name: str, record: Mapping[str, Any]) -> str | None:
     value = record.get(name)
     if value is None or value == "":
         return None
@@ -149,22 +181,23 @@ def _storable(value: str, name: str) -> str:
     return value.replace("\0", "") if "\0" in value else value
 
 
-def _origin(value: Any, fields: Fields) -> str | None:
+def _origin(field: tuple[str, Mapping[str, Origin]], record: Mapping[str, Any]) -> str | None:
+    name, known = field
+    value = record.get(name)
     if value is None:
         return None
     text = str(value)
-    if text in fields.origin_map:
-        return fields.origin_map[text].value
+    if text in known:
+        return known[text].value
     try:
         return Origin(text).value
     except ValueError:
-        raise _BadRowError(
-            f"unknown origin {text!r:.80} in field {fields.origin!r}: map it with --origin-map"
-        ) from None
+        raise _BadRowError(f"unknown origin {text!r:.80} in field {name!r}: map it with --origin-map") from None
 
 
-def _date(value: Any, name: str) -> datetime | None:
+def _date(name: str, record: Mapping[str, Any]) -> datetime | None:
     """ISO 8601, a year or a month alone, `13-Jun-2000`, or a date object; times without a zone are UTC."""
+    value = record.get(name)
     if value is None or value == "":
         return None
     if isinstance(value, datetime):
@@ -189,7 +222,7 @@ def _from_named_month(day: str, month: str, year: str) -> datetime:
     return datetime(int(year), _MONTHS.index(month.lower()) + 1, int(day), tzinfo=UTC)
 
 
-def _meta(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
+def _meta(names: tuple[str, ...], record: Mapping[str, Any]) -> str:
     picked = {name: record[name] for name in names if name in record}
     try:
         return orjson.dumps(picked, default=str, option=orjson.OPT_SORT_KEYS).decode()
@@ -197,7 +230,7 @@ def _meta(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
         raise _BadRowError(f"not UTF-8: one of the meta fields {', '.join(names)}") from None
 
 
-def count_words(texts: list[bytes]) -> np.ndarray[Any, np.dtype[np.int32]]:
+def count_words(texts: list[bytes]) -> NDArray[np.int32]:
     """Runs of non-space bytes in each text, as int32[n]; one vectorised pass over all of them."""
     counts = np.zeros(len(texts), dtype=np.int32)
     space = np.frombuffer(b"\n".join(texts) + b"\n", dtype=np.uint8) <= _MAX_SPACE_BYTE

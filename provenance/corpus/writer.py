@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from provenance import tables
 from provenance.corpus.prepare import Prepared, Reject, count_words
@@ -67,8 +68,9 @@ class CorpusWriter:
     def __init__(self, folder: Path, lineage: Lineage) -> None:
         self._folder = folder
         self._lineage = lineage
-        self._pending: list[Prepared] = []
+        self._pending = Prepared()
         self._pending_bytes = 0
+        self._pending_words: list[NDArray[np.int32]] = []
         self._shards: list[Shard] = []
         self._rejects: list[Reject] = []
         self._hashes: list[np.ndarray[Any, Any]] = []
@@ -90,17 +92,19 @@ class CorpusWriter:
     @property
     def documents(self) -> int:
         """Documents taken so far."""
-        return sum(s.documents for s in self._shards) + sum(len(p.doc_id) for p in self._pending)
+        return sum(s.documents for s in self._shards) + len(self._pending.doc_id)
 
     @property
     def rejected(self) -> int:
         """Rows left out so far."""
-        return len(self._rejects) + sum(len(p.rejects) for p in self._pending)
+        return len(self._rejects) + len(self._pending.rejects)
 
     def add(self, batch: Prepared) -> None:
         """Take one batch; writes a shard when enough has gathered."""
-        self._pending.append(batch)
+        self._pending.extend(batch)
         self._pending_bytes += sum(map(len, batch.text))
+        # Counted batch by batch: what is needed for it fits caches.
+        self._pending_words.append(count_words(batch.text))
         if self._pending_bytes >= SHARD_BYTES:
             self._flush()
 
@@ -124,64 +128,56 @@ class CorpusWriter:
         )
 
     def _flush(self) -> None:
-        pending, self._pending, self._pending_bytes = self._pending, [], 0
-        for batch in pending:
-            self._rejects.extend(batch.rejects)
-        ids = [doc_id for batch in pending for doc_id in batch.doc_id]
-        if not ids:
+        pending, words = self._pending, self._pending_words
+        self._pending, self._pending_words, self._pending_bytes = Prepared(), [], 0
+        self._rejects.extend(pending.rejects)
+        if not pending.doc_id:
             return
-        keep, duplicates = self._seen.split(ids)
-        shard = len(self._shards)
-        text = pa.array([t for b in pending for t in b.text], pa.binary()).view(pa.string())
-        table = self._document_table(pending, ids, shard)
-        for i in duplicates:
-            file, key = table["source"][i].as_py(), table["key"][i].as_py()
-            line = key.rpartition(":")[2]
+        ids = np.frombuffer(b"".join(pending.doc_id), dtype=np.uint8).reshape(-1, 16)
+        # Byte order of the ids is doc_id order everywhere: here, in shards, in the content root and in the catalog.
+        order, repeated = self._seen.split(ids)
+        for i in repeated:
+            line = pending.key[i].rpartition(":")[2]
             self._rejects.append(
                 Reject(
-                    file=file,
+                    file=pending.source[i],
                     line=int(line) if line.isdigit() else 0,
-                    reason=f"duplicate: key {key!r:.80} and text occur twice",
+                    reason=f"duplicate: key {pending.key[i]!r:.80} and text occur twice",
                 )
             )
-        # Byte order of the ids is doc_id order everywhere: here, in shards, in the content root and in the catalog.
-        order = pc.sort_indices(pa.array(ids, pa.binary()))
-        if duplicates:
-            order = order.filter(pa.array(keep).take(order))
-        table, text = table.take(order), text.take(order)
+        # Ordered before it becomes one block of memory, so that the block is written once.
+        text = pa.array([pending.text[i] for i in order], pa.binary()).view(pa.string())
+        table = self._document_table(pending, np.concatenate(words), order)
         self._documents.write_table(table)
-        self._write_evidence([row for b in pending for row in b.stripped])
-        self._hashes.append(
-            np.concatenate([_bytes_matrix(table["doc_id"], 16), _bytes_matrix(table["text_sha256"], 32)], axis=1)
-        )
-        self._shards.append(self._write_shard(shard, table["doc_id"].combine_chunks(), text))
+        self._write_evidence(pending.stripped)
+        self._hashes.append(np.concatenate([ids[order], _bytes_matrix(table["text_sha256"], 32)], axis=1))
+        self._shards.append(self._write_shard(len(self._shards), table["doc_id"].combine_chunks(), text))
 
-    def _document_table(self, pending: list[Prepared], ids: list[bytes], shard: int) -> pa.Table:
-        n = len(ids)
+    def _document_table(self, pending: Prepared, n_words: NDArray[np.int32], order: NDArray[np.intp]) -> pa.Table:
         inherited = self._lineage
-        origins = [o or inherited.origin for b in pending for o in b.declared_origin]
-        depth = [_depth(o, inherited) for o in origins]
+        nothing = [None] * len(pending.doc_id)
+        origins = [origin or inherited.origin for origin in pending.declared_origin or nothing]
+        depth = {origin: _depth(origin, inherited) for origin in set(origins)}
         columns: dict[str, Any] = {
-            "doc_id": ids,
-            "key": [v for b in pending for v in b.key],
-            "source": [v for b in pending for v in b.source],
-            "text_sha256": [v for b in pending for v in b.text_sha256],
-            "n_chars": [v for b in pending for v in b.n_chars],
-            "n_words": np.concatenate([count_words(b.text) for b in pending]),
-            "created_at": [v for b in pending for v in b.created_at],
-            "language": [v for b in pending for v in b.language],
-            "subgroup": [v for b in pending for v in b.subgroup],
+            "key": pending.key,
+            "source": pending.source,
+            "text_sha256": pending.text_sha256,
+            "n_chars": pending.n_chars,
+            "n_words": n_words,
+            "created_at": pending.created_at or nothing,
+            "language": pending.language or nothing,
+            "subgroup": pending.subgroup or nothing,
             "declared_origin": origins,
-            "declared_generator": [v or inherited.generator for b in pending for v in b.declared_generator],
-            "meta": [v for b in pending for v in b.meta],
-            "generation": [d[0] for d in depth],
-            "generation_max": [d[1] for d in depth],
-            "human_ancestry": [d[2] for d in depth],
-            "shard": np.full(n, shard, dtype=np.int32),
+            "declared_generator": [v or inherited.generator for v in pending.declared_generator or nothing],
+            "meta": pending.meta or nothing,
+            "generation": [depth[origin][0] for origin in origins],
+            "generation_max": [depth[origin][1] for origin in origins],
+            "human_ancestry": [depth[origin][2] for origin in origins],
         }
-        doc_id = tables.uuids(columns.pop("doc_id"))
-        rest = [pa.array(columns[f.name], f.type) for f in tables.DOCUMENT if f.name != "doc_id"]
-        return pa.Table.from_arrays([doc_id, *rest], schema=tables.DOCUMENT)
+        in_order = {f.name: pa.array(columns[f.name], f.type).take(order) for f in tables.DOCUMENT if f.name in columns}
+        in_order["doc_id"] = tables.uuids(pending.doc_id).take(order)
+        in_order["shard"] = pa.array(np.full(len(order), len(self._shards), dtype=np.int32))
+        return pa.Table.from_arrays([in_order[f.name] for f in tables.DOCUMENT], schema=tables.DOCUMENT)
 
     def _write_evidence(self, stripped: list[tuple[bytes, int, str]]) -> None:
         self._stripped += len(stripped)
@@ -246,28 +242,34 @@ def _bytes_matrix(column: pa.ChunkedArray, width: int) -> np.ndarray[Any, np.dty
 
 
 class _Seen:
-    """Which ids were taken already, at 16 bytes each: sorted arrays per shard, searched by their first 8 bytes."""
+    """Which ids were taken already, at 16 bytes each: a few arrays of two words, sorted by the first word."""
 
     def __init__(self) -> None:
-        self._taken: list[np.ndarray[Any, Any]] = []
+        self._taken: list[NDArray[np.uint64]] = []
 
-    def split(self, ids: list[bytes]) -> tuple[list[bool], list[int]]:
-        """For each id whether it is new, and the positions of those that are not; remembers the new ones."""
-        both = np.frombuffer(b"".join(ids), dtype=np.uint8).reshape(-1, 16)
-        words = np.ascontiguousarray(both).view(">u8").astype(np.uint64)
-        order = np.lexsort((words[:, 1], words[:, 0]))
-        ordered = words[order]
-        repeated = np.zeros(len(ids), dtype=bool)
+    def split(self, ids: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The rows of ids (uint8[n, 16]) not seen before, in id order, and the other rows; remembers them all."""
+        words = np.ascontiguousarray(ids.view(">u8").astype(np.uint64).T)
+        order = np.lexsort((words[1], words[0]))
+        words = words[:, order]
         # lexsort is stable, so within equal ids the first to come is kept.
-        repeated[order[1:]] = (ordered[1:] == ordered[:-1]).all(axis=1)
+        repeated = np.zeros(len(ids), dtype=bool)
+        repeated[1:] = (words[:, 1:] == words[:, :-1]).all(axis=0)
         for taken in self._taken:
-            at = np.searchsorted(taken[:, 0], words[:, 0])
-            suspects = np.flatnonzero(taken[np.minimum(at, len(taken) - 1), 0] == words[:, 0])
+            at = np.searchsorted(taken[0], words[0])
+            suspects = np.flatnonzero(taken[0, np.minimum(at, taken.shape[1] - 1)] == words[0])
             for i in suspects:
                 j = int(at[i])
-                while j < len(taken) and taken[j, 0] == words[i, 0]:
-                    if taken[j, 1] == words[i, 1]:
+                while j < taken.shape[1] and taken[0, j] == words[0, i]:
+                    if taken[1, j] == words[1, i]:
                         repeated[i] = True
                     j += 1
-        self._taken.append(ordered)
-        return (~repeated).tolist(), np.flatnonzero(repeated).tolist()
+        self._remember(words)
+        return order[~repeated], np.sort(order[repeated])
+
+    def _remember(self, words: NDArray[np.uint64]) -> None:
+        # Arrays of like size are merged, so their number grows with the logarithm of the corpus.
+        while self._taken and self._taken[-1].shape[1] < 2 * words.shape[1]:
+            words = np.concatenate([self._taken.pop(), words], axis=1)
+            words = words[:, np.argsort(words[0], kind="stable")]
+        self._taken.append(words)
