@@ -15,7 +15,7 @@ PLAIN = "She closed the door and waited. Nobody came until the morning, and then
         "She closed the door and waited.\nNobody came until the morning,\nand then it was only the cat.",
         "## She closed the door and waited.\n\n- Nobody came until the morning, and then it was only the cat.",
         "She closed   the door and waited.\r\n\tNobody came until the morning, and then it was only the cat. ",
-        "**She closed** the door and waited. [Nobody](https://a.b) came until the morning, and then it was only the cat.",
+        "**She closed** the door and waited. [Nobody](https://a) came until the morning, and then it was only the cat.",
         "She closed the door and waited . Nobody came until the morning , and then it was only the cat .",
         "She cl\u200bosed the door and w\u00adaited. Nobody came until the morning, and then it was only the cat.",
         "<p>She closed the door and waited.</p> Nobody came until the morning, and then it was only the cat.",
