@@ -152,9 +152,10 @@ def _changed_rows(con: "duckdb.DuckDBPyConnection", table: str, activity_id: UUI
         "SELECT digests FROM seal WHERE activity_id = ? AND table_name = ?", [activity_id, table]
     ).fetchall()
     where = f"{table} of activity {activity_id}"
-    stored = np.frombuffer(rows[0][0] if rows else b"", dtype=">u8")
-    now = chain.digests(chain.row_hashes(con, table, activity_id))
-    foreign = np.setdiff1d(now, stored).astype(np.uint64)
+    # In the machine's own byte order: for some ranges of values numpy's set operations refuse any other.
+    stored = np.frombuffer(rows[0][0] if rows else b"", dtype=">u8").astype(np.uint64)
+    now = chain.digests(chain.row_hashes(con, table, activity_id)).astype(np.uint64)
+    foreign = np.setdiff1d(now, stored)
     if len(foreign) == 0:
         return Finding(check="seal", where=where, what=f"{len(stored)} rows were sealed, {len(now)} are there")
     names = con.execute(
