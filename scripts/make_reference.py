@@ -21,7 +21,7 @@ def cli_page() -> str:
     parts = [
         MADE,
         "# Command line\n",
-        *_describe(cli, click.Context(cli, info_name="provenance", max_content_width=100)),
+        *_describe(cli, click.Context(cli, info_name="provenance", terminal_width=100)),
     ]
     return "\n".join(parts)
 
@@ -32,7 +32,7 @@ def _describe(command: click.Command, context: click.Context) -> list[str]:
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             assert child is not None
-            parts += _describe(child, click.Context(child, parent=context, info_name=name, max_content_width=100))
+            parts += _describe(child, click.Context(child, parent=context, info_name=name, terminal_width=100))
     return parts
 
 
