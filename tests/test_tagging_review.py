@@ -1,0 +1,106 @@
+"""Human verdicts from the command line, and what they do to tags."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from provenance.catalog.store import Catalog
+from provenance.tagging.review import _kappa
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def reviewed(run: Run, write_jsonl: Callable[..., Path]) -> Run:
+    """A corpus of four documents, one declared human."""
+    rows = [{"id": f"k{i}", "text": f"Text number {i}.", "who": "human" if i == 0 else None} for i in range(4)]
+    run("corpus", "add", "web", write_jsonl("web.jsonl", rows), "--key-field", "id", "--origin-field", "who")
+    return run
+
+
+def ids(catalog: Catalog) -> dict[str, str]:
+    with catalog.read() as con:
+        return {key: str(doc) for key, doc in con.execute("SELECT key, doc_id FROM documents").fetchall()}
+
+
+def tags(catalog: Catalog) -> dict[str, tuple[str, str]]:
+    with catalog.read() as con:
+        rows = con.execute("SELECT key, origin, basis FROM tags").fetchall()
+    return {key: (origin, basis) for key, origin, basis in rows}
+
+
+def test_a_verdict_overrules_a_declaration_and_leaves_the_queue(reviewed: Run, catalog: Catalog) -> None:
+    assert len(json.loads(reviewed("review", "queue", "web", "--json").stdout)["rows"]) == 4
+    done = reviewed("tag", "set", f"doc:{ids(catalog)['k0']}", "model", "--reviewer", "ann")
+    assert done.exit_code == 0, done.output
+    assert tags(catalog)["k0"] == ("model", "reviewed")
+    assert len(json.loads(reviewed("review", "queue", "web", "--json").stdout)["rows"]) == 3
+
+
+def test_exported_documents_come_back_as_verdicts(reviewed: Run, catalog: Catalog, tmp_path: Path) -> None:
+    path = tmp_path / "queue.jsonl"
+    assert reviewed("review", "export", "web", path).exit_code == 0
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {row["text"] for row in rows} == {f"Text number {i}." for i in range(4)}
+    said = {"k1": "human", "k2": "mixed", "k3": ""}
+    path.write_text("".join(json.dumps(row | {"verdict": said.get(row["key"], "model")}) + "\n" for row in rows))
+    done = json.loads(reviewed("review", "import", path, "--reviewer", "bob", "--json").stdout)
+    assert done == {"schema": "provenance.review.import/1", "verdicts": 3, "changed": 3}
+    assert tags(catalog) == {
+        "k0": ("model", "reviewed"), "k1": ("human", "reviewed"), "k2": ("mixed", "reviewed"),
+    }  # fmt: skip
+
+
+def test_a_later_verdict_of_the_same_person_replaces_the_earlier(reviewed: Run, catalog: Catalog) -> None:
+    doc = f"doc:{ids(catalog)['k1']}"
+    reviewed("tag", "set", doc, "model", "--reviewer", "ann")
+    reviewed("tag", "set", doc, "human", "--reviewer", "ann")
+    assert tags(catalog)["k1"] == ("human", "reviewed")
+    stats = json.loads(reviewed("review", "stats", "--json").stdout)
+    assert (stats["documents"], stats["reviewers"]) == (1, {"ann": 1})
+
+
+def test_people_who_disagree_leave_the_document_open(reviewed: Run, catalog: Catalog) -> None:
+    doc = f"doc:{ids(catalog)['k1']}"
+    reviewed("tag", "set", doc, "model", "--reviewer", "ann")
+    reviewed("tag", "set", doc, "human", "--reviewer", "bob")
+    assert tags(catalog)["k1"][0] == "unknown"
+    assert json.loads(reviewed("review", "stats", "--json").stdout)["twice"] == 1
+
+
+def test_kappa_worked_out_by_hand() -> None:
+    # Ann and Bob on four texts: agree on three. Chance: 3/4*2/4 + 1/4*2/4 = 1/2. Kappa = (3/4 - 1/2) / (1/2) = 1/2.
+    votes = [{"ann": 1.0, "bob": 1.0}, {"ann": 1.0, "bob": 1.0}, {"ann": -1.0, "bob": -1.0}, {"ann": 1.0, "bob": -1.0}]
+    assert _kappa(votes) == pytest.approx(0.5)
+    assert _kappa([{"ann": 1.0}]) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("not json", ":1: not a verdict"),
+        ('{"verdict": "human"}', ":1: not a verdict"),
+        ('{"doc_id": "00000000", "verdict": "robot"}', "verdict 'robot'"),
+        ('{"doc_id": "00000000", "verdict": "human"}', "no document"),
+    ],
+)
+def test_a_wrong_line_changes_nothing_and_is_named(
+    reviewed: Run, catalog: Catalog, tmp_path: Path, line: str, message: str
+) -> None:
+    path = tmp_path / "v.jsonl"
+    path.write_text(line + "\n")
+    result = reviewed("review", "import", path, "--reviewer", "ann")
+    assert result.exit_code in {2, 3}
+    assert message in result.output
+    assert tags(catalog) == {}
+
+
+def test_a_dry_run_writes_nothing(reviewed: Run, catalog: Catalog, tmp_path: Path) -> None:
+    doc = ids(catalog)["k1"]
+    reviewed("tag", "set", f"doc:{doc}", "model", "--reviewer", "ann", "--dry-run")
+    reviewed("review", "export", "web", tmp_path / "x.jsonl", "--dry-run")
+    assert tags(catalog) == {}
+    assert not (tmp_path / "x.jsonl").exists()

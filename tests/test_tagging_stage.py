@@ -1,0 +1,202 @@
+"""Tagging a catalog from the command line: train, score, decide, explain, calibrate, estimate."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from provenance.catalog.corpora import get_corpus
+from provenance.catalog.store import Catalog
+from provenance.tagging.rules import Rules
+from provenance.tagging.stage import tag_corpus, tags_of
+
+Run = Callable[..., Result]
+Write = Callable[[str, Iterable[Mapping[str, Any]]], Path]
+
+
+def ok(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout) if result.stdout.startswith("{") else result.stdout
+
+
+@pytest.fixture
+def trained(run: Run, write_jsonl: Write, written: Callable[..., list[str]]) -> Run:
+    """A catalog with a trained stack, a crawl that declares itself human, and known-human texts like it."""
+    rows = []
+    for domain, human in (("news", "And so"), ("mail", "Well,")):
+        rows += [
+            {"id": f"{domain}{i}", "text": t, "label": "human", "domain": domain}
+            for i, t in enumerate(written(30, tic=human, seed=1))
+        ]
+        rows += [
+            {"id": f"{domain}m{i}", "text": t, "label": "model", "domain": domain, "by": f"llm{i % 2}"}
+            for i, t in enumerate(written(30, tic="Moreover,", seed=2 if domain == "news" else 3))
+        ]
+    crawl = written(50, tic="And so", seed=4) + written(20, tic="Moreover,", seed=5) + ["Too short.", ""]
+    ok(
+        run(
+            "corpus", "add", "train", write_jsonl("train.jsonl", rows), "--key-field", "id", "--origin-field", "label",
+            "--generator-field", "by", "--meta-fields", "domain",
+        )
+    )  # fmt: skip
+    crawled = [{"id": f"c{i}", "text": t, "source": "web"} for i, t in enumerate(crawl) if t]
+    ok(run("corpus", "add", "crawl", write_jsonl("crawl.jsonl", crawled), "--key-field", "id", "--origin", "human"))
+    known = [{"id": f"h{i}", "text": t} for i, t in enumerate(written(120, tic="And so", seed=6))]
+    ok(run("corpus", "add", "known", write_jsonl("known.jsonl", known), "--key-field", "id", "--origin", "human"))
+    ok(run("detector", "train", "train", "--group", "domain", "--json"))
+    return run
+
+
+def origins(catalog: Catalog, corpus: str) -> dict[str, tuple[str, float | None, str]]:
+    with catalog.read() as con:
+        rows = con.execute("SELECT key, origin, p_model, basis FROM tags WHERE corpus = ?", [corpus]).fetchall()
+    return {key: (origin, p_model, basis) for key, origin, p_model, basis in rows}
+
+
+def test_a_detector_is_trained_listed_and_carries_its_card(trained: Run, catalog: Catalog) -> None:
+    listed = {row["detector"]: row for row in ok(trained("detector", "ls", "--json"))["rows"]}
+    assert listed["stack"]["state"] == "trained here"
+    assert listed["watermark"]["state"] == "needs settings"
+    card = json.loads((catalog.root / "detectors" / "stack" / "card.json").read_text())
+    assert card["version"] == listed["stack"]["version"]
+    assert {part["domain"] for part in card["training"]} == {"news", "mail"}
+    assert card["domain_held_out"][0]["slice"] == "all"
+
+
+def test_tags_keep_what_is_declared_and_conflicts_say_what_looks_otherwise(trained: Run, catalog: Catalog) -> None:
+    ok(trained("tag", "run", "crawl", "--json"))
+    found = origins(catalog, "crawl")
+    assert {origin for origin, _, _ in found.values()} == {"human"}
+    assert {basis for _, _, basis in found.values()} == {"declared"}
+    conflicts = ok(trained("tag", "conflicts", "crawl", "--json"))["rows"]
+    keys = {row["key"] for row in conflicts}
+    assert len(keys) >= 15
+    assert keys <= {f"c{i}" for i in range(50, 70)}
+    assert conflicts[0]["strongest_evidence"] == "detector:stack"
+
+
+def test_a_second_run_scores_nothing_and_changes_nothing(trained: Run) -> None:
+    first = ok(trained("tag", "run", "crawl", "--json"))["rows"][0]
+    again = ok(trained("tag", "run", "crawl", "--json"))["rows"][0]
+    assert first["scored"] > 0
+    assert (again["scored"], again["changed"]) == (0, 0)
+
+
+def test_an_interrupted_run_continues_where_it_stopped(
+    trained: Run, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from provenance.tagging import detect
+
+    monkeypatch.setattr(detect, "_TEXTS_PER_COMMIT", 20)
+    info = get_corpus(catalog, "crawl")
+    calls = 0
+
+    def stop(done: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tag_corpus(catalog, info, detectors=["stack"], on_progress=stop)
+    resumed = next(d for d in tag_corpus(catalog, info, detectors=["stack"]).detected if d.detector == "stack")
+    assert resumed.skipped == 40
+    assert resumed.scored + resumed.abstained == 31
+
+
+def test_other_rules_change_tags_without_scoring(trained: Run, catalog: Catalog) -> None:
+    ok(trained("tag", "run", "crawl", "--json"))
+    info = get_corpus(catalog, "crawl")
+    lenient, _ = tags_of(catalog, info, Rules(declared_log_lr=0.1))
+    strict, _ = tags_of(catalog, info, Rules(declared_log_lr=10.0))
+    ps = [[p for p in tags["p_model"].to_pylist() if p is not None] for tags in (lenient, strict)]
+    assert max(ps[0]) > 0.5 > max(ps[1])
+
+
+def test_a_recorded_tag_is_never_overwritten(trained: Run, catalog: Catalog) -> None:
+    from provenance.corpus.record import Recorded, record_corpus
+
+    texts = ["And so the house was there and it was gone and then it was there again, and she saw it was so. " * 3]
+    recorded = Recorded(keys=["g0"], texts=texts, generator="toy", generation=1, generation_max=1, human_ancestry=0.0)
+    with catalog.activity("test", {}) as activity:
+        record_corpus(catalog, activity, "made", recorded)
+    ok(trained("tag", "run", "made", "--json"))
+    assert origins(catalog, "made")["g0"] == ("model", 1.0, "recorded")
+
+
+def test_explain_adds_up_to_the_probability(trained: Run, catalog: Catalog) -> None:
+    ok(trained("tag", "run", "crawl", "--json"))
+    with catalog.read() as con:
+        row = con.execute("SELECT doc_id FROM documents WHERE key = 'c60'").fetchone()
+    assert row is not None
+    found = ok(trained("tag", "explain", f"doc:{row[0]}", "--json"))
+    bits = found["prior_bits"] + sum(piece["bits"] or 0 for piece in found["evidence"])
+    assert 1 / (1 + 2**-bits) == pytest.approx(found["p_model"], abs=1e-6)
+    assert any("Moreover" in span["text"] for span in found["spans"])
+    assert "basis declared" in ok(trained("tag", "explain", f"doc:{str(row[0])[:8]}"))
+
+
+def test_calibrated_tags_flag_at_the_promised_rate_and_the_share_is_estimated(trained: Run, catalog: Catalog) -> None:
+    missing = trained("tag", "estimate", "crawl")
+    assert missing.exit_code == 3
+    assert "tag calibrate crawl --human SAMPLE" in missing.output
+    done = ok(trained("tag", "calibrate", "crawl", "--human", "known", "--json"))
+    assert done["can_flag"]
+    assert done["human_documents"] == 120
+    ok(trained("tag", "run", "crawl", "--json"))
+    with catalog.read() as con:
+        rules = con.execute("SELECT count(*) FROM calibrations WHERE corpus = 'crawl'").fetchall()
+    assert rules == [(1,)]
+    row = ok(trained("tag", "estimate", "crawl", "--json"))["rows"][0]
+    assert row["judged"] == 70
+    assert row["low"] <= 20 / 70 <= row["high"]
+    assert row["at_least"] <= 20 / 70
+
+
+def test_too_few_known_humans_flag_nothing_and_the_run_says_so(
+    trained: Run, write_jsonl: Write, written: Callable[..., list[str]]
+) -> None:
+    few = [{"id": f"f{i}", "text": t} for i, t in enumerate(written(40, tic="And so", seed=8))]
+    ok(trained("corpus", "add", "few", write_jsonl("few.jsonl", few), "--key-field", "id"))
+    done = trained("tag", "calibrate", "crawl", "--human", "few", "--json")
+    assert "needs 99 local human texts, there are 40" in done.stderr
+    assert not json.loads(done.stdout)["can_flag"]
+
+
+def test_abstentions_are_stored_with_their_reason(trained: Run, catalog: Catalog) -> None:
+    ok(trained("tag", "run", "crawl", "--json"))
+    with catalog.read() as con:
+        rows = con.execute(
+            "SELECT score, abstained FROM detector_scores s JOIN documents d USING (doc_id) "
+            "WHERE d.key = 'c70' AND detector = 'stack'"
+        ).fetchall()
+    assert rows == [(None, "short")]
+
+
+def test_evaluate_reports_slices_and_attacks(trained: Run) -> None:
+    rows = ok(trained("detector", "evaluate", "train", "--group", "domain", "--attacks", "--json"))["rows"]
+    slices = {row["slice"] for row in rows}
+    assert {"all", "domain=news", "generator=llm0", "attack=truncate"} <= slices
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("detector", "train", "known"), "training needs human and model texts"),
+        (("detector", "train", "train", "--label-field", "nothing"), "has a label in 'nothing'"),
+        (("detector", "evaluate", "known"), "one class only"),
+        (("detector", "train", "train", "--detector", "stacc"), "did you mean 'stack'"),
+        (("tag", "run", "nothing"), "no corpus named 'nothing'"),
+        (("tag", "run", "crawl", "--detector", "ngram", "-o", "x"), "is not NAME=VALUE"),
+        (("tag", "run", "crawl", "--detector", "registry"), "not trained"),
+        (("tag", "run", "crawl", "--detector", "watermark"), "watermark"),
+        (("tag", "explain", "doc:00000000"), "no document"),
+    ],
+)
+def test_wrong_requests_are_answered_with_a_reason(trained: Run, command: tuple[str, ...], message: str) -> None:
+    result = trained(*command)
+    assert result.exit_code in {2, 3}
+    assert message in result.output
