@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from provenance.catalog import chain
 from provenance.catalog.overview import is_gone
 from provenance.catalog.store import Catalog
 
@@ -50,6 +51,11 @@ def examine(catalog: Catalog, *, clean: bool) -> Findings:
                     "WHERE activity_id IN (SELECT unnest(?::UUID[]))",
                     [datetime.now(UTC), [str(row[0]) for row in dead]],
                 )
+                # What they had committed before they were killed is sealed now, like that of any ended command.
+                for row in dead:
+                    chain.append(con, row[0])
+                last = chain.head(con)
+            chain.write_head_file(catalog.root, last)
     return Findings(
         files=len(named),
         missing=sorted(path for path in named if not path.exists()),

@@ -28,7 +28,8 @@ def overview(catalog: Catalog) -> Overview:
     with catalog.read() as con:
         origins = con.execute("SELECT origin, count(*) FROM documents GROUP BY origin ORDER BY 2 DESC").fetchall()
         counts = con.execute(
-            "SELECT (SELECT count(*) FROM tags), (SELECT count(*) FROM mixes), (SELECT count(*) FROM runs)"
+            "SELECT (SELECT count(tag_origin) FROM document JOIN corpus USING (corpus_id) WHERE latest), "
+            "(SELECT count(*) FROM mixes), (SELECT count(*) FROM runs)"
         ).fetchall()[0]
         running = con.execute(
             "SELECT command, started_at, pid, host FROM activity WHERE status = 'running' ORDER BY started_at"

@@ -54,10 +54,13 @@ class Evaluated:
 
 
 class PoolEvaluator:
-    """Holds the locked-down connection; use it as a context manager and call `evaluate` as often as needed."""
+    """Holds the locked-down connection; use it as a context manager and call `evaluate` as often as needed.
 
-    def __init__(self) -> None:
-        self._con = duckdb.connect(":memory:", config=_SETTINGS)
+    One thread by default: most pools are small, calls are frequent, and starting workers costs more than it saves.
+    """
+
+    def __init__(self, *, threads: int = 1) -> None:
+        self._con = duckdb.connect(":memory:", config={**_SETTINGS, "threads": threads})
         self._con.execute("SET python_enable_replacements = false")
         self._con.execute("SET lock_configuration = true")
         self._unrepeatable: set[str] | None = None
@@ -74,39 +77,31 @@ class PoolEvaluator:
     def evaluate(self, pool: pa.Table, shares: Sequence[ShareSQL], *, policy: str) -> list[Evaluated]:
         """Evaluate every share over `pool`. Raises QueryError naming `policy`, the share and what is wrong."""
         columns = tuple(pool.column_names)
-        numbered = pool.append_column("_row", pa.array(np.arange(pool.num_rows)))
-        self._con.register("pool", numbered)
+        names = [f"share {number} of policy {policy!r}" for number in range(1, len(shares) + 1)]
+        ordered = any(share.order is not None for share in shares)
+        self._con.register("pool", pool.append_column("_row", pa.array(np.arange(pool.num_rows))) if ordered else pool)
         try:
+            for share, name in zip(shares, names, strict=True):
+                for part in ("where", "weight", "order"):
+                    if getattr(share, part) is not None:
+                        self._check(part, getattr(share, part), columns, name)
+            try:
+                # One pass over the pool for all shares; only a window needs its rows put back into the pool's order.
+                found = self._select(
+                    [p for n, share in enumerate(shares) for p in _parts(n, share)], ordered, columns, ""
+                )
+            except QueryError:
+                for n, (share, name) in enumerate(zip(shares, names, strict=True)):
+                    self._select(_parts(n, share), ordered, columns, name)
+                raise
             return [
-                self._evaluate(share, columns, f"share {number} of policy {policy!r}")
-                for number, share in enumerate(shares, start=1)
+                _evaluated(n, share, found, name) for n, (share, name) in enumerate(zip(shares, names, strict=True))
             ]
         finally:
             self._con.unregister("pool")
 
-    def _evaluate(self, share: ShareSQL, columns: tuple[str, ...], name: str) -> Evaluated:
-        self._check("where", share.where, columns, name)
-        parts = [f"coalesce(({share.where}\n), false)::BOOLEAN AS matches"]
-        if share.weight is not None:
-            self._check("weight", share.weight, columns, name)
-            parts.append(f"({share.weight}\n)::DOUBLE AS weight")
-        if share.order is not None:
-            self._check("order", share.order, columns, name)
-            parts.append(f"row_number() OVER (ORDER BY {share.order}\n, _row) - 1 AS rank")
-        found = self._run(f"SELECT {', '.join(parts)} FROM pool ORDER BY _row", columns, name)  # noqa: S608
-        matches = np.asarray(found["matches"], dtype=np.bool_)
-        weight = None
-        if share.weight is not None:
-            weight = np.ma.filled(np.ma.asarray(found["weight"], dtype=np.float64), np.nan)
-            bad = matches & ~(np.isfinite(weight) & (weight >= 0))
-            if bad.any():
-                raise QueryError(
-                    f"{name}: weight = {share.weight!r} is {weight[bad][0]:g} on {int(bad.sum())} of its rows",
-                    hint="a weight is a number >= 0; use coalesce(…, 0) where a column can be NULL",
-                )
-            weight = np.where(matches, weight, 0.0)
-        rank = np.asarray(found["rank"], dtype=np.int64) if share.order is not None else None
-        return Evaluated(matches=matches, weight=weight, rank=rank)
+    def _select(self, parts: list[str], ordered: bool, columns: tuple[str, ...], name: str) -> dict[str, NDArray[Any]]:
+        return self._run(f"SELECT {', '.join(parts)} FROM pool{' ORDER BY _row' if ordered else ''}", columns, name)  # noqa: S608
 
     def _check(self, part: str, sql: str, columns: tuple[str, ...], name: str) -> None:
         """Refuse what is not one repeatable expression over the pool. Remembers what passed."""
@@ -146,7 +141,8 @@ class PoolEvaluator:
                     f"{where} calls {function}(), whose answer changes from run to run",
                     hint="a mix must be rebuildable: draws are random through the seed, dates are constants",
                 )
-        self._run(f"EXPLAIN {probe}", columns, where)
+        # Sorting by a column makes an aggregate fail to bind: it would fold the whole pool into one answer.
+        self._run(f"EXPLAIN {probe}" + ("" if part == "order" else f' ORDER BY "{columns[0]}"'), columns, where)
         self._accepted.add((part, sql, columns))
 
     def _changing(self) -> set[str]:
@@ -170,6 +166,32 @@ class PoolEvaluator:
                     f"{where}: unknown column {missing.group(1)!r}", hint=_columns_hint(columns, missing.group(1))
                 ) from None
             raise QueryError(f"{where}: {message}", hint=_columns_hint(columns)) from None
+
+
+def _parts(number: int, share: ShareSQL) -> list[str]:
+    """The select list of one share."""
+    parts = [f"coalesce(({share.where}\n), false)::BOOLEAN AS matches_{number}"]
+    if share.weight is not None:
+        parts.append(f"({share.weight}\n)::DOUBLE AS weight_{number}")
+    if share.order is not None:
+        parts.append(f"row_number() OVER (ORDER BY {share.order}\n, _row) - 1 AS rank_{number}")
+    return parts
+
+
+def _evaluated(number: int, share: ShareSQL, found: dict[str, NDArray[Any]], name: str) -> Evaluated:
+    matches = np.asarray(found[f"matches_{number}"], dtype=np.bool_)
+    weight = None
+    if share.weight is not None:
+        weight = np.ma.filled(np.ma.asarray(found[f"weight_{number}"], dtype=np.float64), np.nan)
+        bad = matches & ~(np.isfinite(weight) & (weight >= 0))
+        if bad.any():
+            raise QueryError(
+                f"{name}: weight = {share.weight!r} is {weight[bad][0]:g} on {int(bad.sum())} of its rows",
+                hint="a weight is a number >= 0; use coalesce(…, 0) where a column can be NULL",
+            )
+        weight = np.where(matches, weight, 0.0)
+    rank = np.asarray(found[f"rank_{number}"], dtype=np.int64) if share.order is not None else None
+    return Evaluated(matches=matches, weight=weight, rank=rank)
 
 
 def _nodes(tree: object) -> Iterator[dict[str, Any]]:

@@ -155,4 +155,4 @@ def _require() -> None:
     try:
         import cryptography  # noqa: F401
     except ImportError:
-        raise MissingExtraError.of("signing", "standards") from None
+        raise MissingExtraError.of("signing", "sign") from None

@@ -71,9 +71,9 @@ def draw(
     for line, (share, said) in enumerate(zip(policy.shares, values, strict=True)):
         if share.take is None:
             continue
-        candidates = _ordered(said, free, keys)
-        available[line] = len(candidates)
-        requested[line] = len(candidates) if share.take == "all" else share.take
+        candidates = _candidates(said, free, keys)
+        available[line] = len(candidates.rows)
+        requested[line] = len(candidates.rows) if share.take == "all" else share.take
         drawn[line] = _fill_to(
             candidates, np.ones_like(sizes), requested[line], limit=limit, policy=policy, line=line, unit="documents"
         )
@@ -84,9 +84,9 @@ def draw(
     quotas = _quotas(policy, values, limit, sizes=sizes, free=free, used=used)
     missing = 0
     for line, quota in quotas.items():
-        candidates = _ordered(values[line], free, keys)
+        candidates = _candidates(values[line], free, keys)
         cost = sizes * epochs[line]
-        available[line], requested[line] = int(cost[candidates].sum()), quota
+        available[line], requested[line] = int(cost[candidates.rows].sum()), quota
         unit = "tokens" if limit.tokens is not None else "documents"
         drawn[line] = _fill_to(candidates, cost, quota, limit=limit, policy=policy, line=line, unit=unit)
         free[drawn[line]] = False
@@ -94,7 +94,7 @@ def draw(
     if limit.on_shortfall == "fill":
         for line in quotas:
             cost = sizes * epochs[line]
-            extra = _prefix(_ordered(values[line], free, keys), cost, missing)
+            extra = _candidates(values[line], free, keys).first(cost, missing)
             drawn[line] = np.concatenate([drawn[line], extra])
             free[extra] = False
             missing -= int(cost[extra].sum())
@@ -123,27 +123,55 @@ def draw(
     )
 
 
-def _ordered(said: ShareValues, free: NDArray[np.bool_], keys: NDArray[np.float64]) -> Rows:
-    """Matching free rows, the one to take first in front."""
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """Matching free rows; the smaller the score, the earlier a row is taken."""
+
+    rows: Rows
+    score: NDArray[np.float64] | NDArray[np.int64]
+
+    def first(self, sizes: NDArray[np.int64], quota: int) -> Rows:
+        """The first rows that fit into `quota`, in the order they are taken.
+
+        Only as many are sorted as it takes: a mix is a small part of a large pool.
+        """
+        num = len(self.rows)
+        mean = max(float(sizes[self.rows].mean()), 1e-9) if num else 1.0
+        enough = min(num, int(1.1 * quota / mean) + 64)
+        while enough < num:
+            near = np.argpartition(self.score, enough)[:enough]
+            near.sort()
+            near = near[np.argsort(self.score[near], kind="stable")]
+            end = int(np.searchsorted(np.cumsum(sizes[self.rows[near]]), quota, side="right"))
+            # With the last score still ahead, no row outside can tie with one that was taken.
+            if end < enough and (end == 0 or self.score[near[end - 1]] < self.score[near[-1]]):
+                return self.rows[near[:end]]
+            enough = min(num, 2 * enough)
+        rows = self.in_order()
+        return rows[: int(np.searchsorted(np.cumsum(sizes[rows]), quota, side="right"))]
+
+    def in_order(self) -> Rows:
+        """All of them."""
+        return self.rows[np.argsort(self.score, kind="stable")]
+
+
+def _candidates(said: ShareValues, free: NDArray[np.bool_], keys: NDArray[np.float64]) -> _Candidates:
     rows = np.flatnonzero(said.matches & free)
     if said.rank is not None:
-        return rows[np.argsort(said.rank[rows], kind="stable")]
+        return _Candidates(rows, said.rank[rows])
     if said.weight is not None:
         rows = rows[said.weight[rows] > 0]
         # Efraimidis and Spirakis (2006): exponential clocks of rate w ring in the order of a weighted draw.
-        return rows[np.argsort(-np.log1p(-keys[rows]) / said.weight[rows], kind="stable")]
-    return rows[np.argsort(keys[rows], kind="stable")]
-
-
-def _prefix(rows: Rows, sizes: NDArray[np.int64], quota: int) -> Rows:
-    return rows[: int(np.searchsorted(np.cumsum(sizes[rows]), quota, side="right"))]
+        return _Candidates(rows, -np.log1p(-keys[rows]) / said.weight[rows])
+    return _Candidates(rows, keys[rows])
 
 
 def _fill_to(
-    rows: Rows, sizes: NDArray[np.int64], quota: int, *, limit: Budget, policy: MixPolicy, line: int, unit: str
+    found: _Candidates, sizes: NDArray[np.int64], quota: int, *, limit: Budget, policy: MixPolicy, line: int, unit: str
 ) -> Rows:
     """The first rows that fit into `quota`, or what `on_shortfall` says when they do not fill it."""
-    chosen = _prefix(rows, sizes, quota)
+    rows = found.rows
+    chosen = found.first(sizes, quota)
     missing = quota - int(sizes[chosen].sum())
     # A token budget is met when the next document would not fit any more; documents have size 1.
     largest = int(sizes[rows].max(initial=0)) if unit == "tokens" or len(rows) == 0 else int(sizes[rows[0]])
@@ -151,7 +179,7 @@ def _fill_to(
         return chosen
     if limit.on_shortfall == "upsample" and len(rows):
         total = int(sizes[rows].sum())
-        return np.concatenate([np.tile(rows, quota // total), _prefix(rows, sizes, quota % total)])
+        return np.concatenate([np.tile(found.in_order(), quota // total), found.first(sizes, quota % total)])
     raise _short(policy, line, quota, quota - missing, unit)
 
 

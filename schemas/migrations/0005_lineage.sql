@@ -58,6 +58,14 @@ CREATE OR REPLACE VIEW documents AS
     WHERE c.latest;
 COMMENT ON VIEW documents IS 'Every document of the newest version of every corpus. origin and p_model are those of its current tag, else what its source declares; generation counts the model generations between it and human text (NULL where not known).';
 
+CREATE OR REPLACE VIEW conflicts AS
+    SELECT d.doc_id, c.corpus, d.key, d.declared_origin, d.tag_origin AS origin, d.tag_p_model AS p_model,
+        (SELECT arg_max(e.kind || ':' || e.name, e.log_lr) FROM evidence_row e
+         WHERE e.doc_id = d.doc_id AND e.log_lr IS NOT NULL) AS strongest_evidence
+    FROM document d JOIN corpus c USING (corpus_id)
+    WHERE c.latest AND d.declared_origin = 'human' AND d.tag_p_model > 0.5;
+COMMENT ON VIEW conflicts IS 'Documents whose source declares a human writer while the evidence says model.';
+
 -- Documents that only share what their corpus says of them are one node of the lineage graph: ten million documents are
 -- a few hundred cells, and only documents with edges of their own are nodes themselves.
 CREATE TABLE cell (
