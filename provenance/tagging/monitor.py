@@ -119,13 +119,14 @@ class _Bigram:
         self._pairs, at, self._pair_counts = np.unique(_pairs(corpus), return_index=True, return_counts=True)
         # How many different words follow each word: the mass that discounting takes is handed on in proportion.
         self._followers = np.bincount(np.searchsorted(self.words, corpus[at]), minlength=len(self.words))
+        self._before = np.bincount(np.searchsorted(self.words, corpus[:-1]), minlength=len(self.words))
 
     def bits_per_word(self, block: Words) -> float:
         """Cross-entropy of the block's words given the word before."""
         total, types = self.counts.sum(), len(self.words)
         current = _lookup(self.words, self.counts, block[1:])
         unigram = np.maximum(current - _DISCOUNT, 0) / total + _DISCOUNT * types / total / (types + 1)
-        before = np.maximum(_lookup(self.words, self.counts, block[:-1]), 1)
+        before = np.maximum(_lookup(self.words, self._before, block[:-1]), 1)
         followers = _lookup(self.words, self._followers, block[:-1])
         pair = _lookup(self._pairs, self._pair_counts, _pairs(block))
         seen = np.maximum(pair - _DISCOUNT, 0) / before + np.minimum(_DISCOUNT * followers / before, 1.0) * unigram

@@ -56,9 +56,13 @@ def absorbed(p: Floats) -> Floats:
     return np.asarray((p.max(axis=1) == 1.0), dtype=np.float64)
 
 
-def effective_m(p: Floats, real_p: Floats, fits: int) -> float:
-    """Samples per generation that explain the mean surviving vocabulary under plain replacement (T10)."""
-    return effective_samples(float((p > 0).sum(axis=1).mean()), fits, real_p)
+def effective_m(survivors: float, real_p: Floats, fits: int) -> float:
+    """Samples per generation that explain the surviving vocabulary under plain replacement (T10), states independent.
+
+    Comparable across worlds: a language model that keeps as many words alive as drawing 20,000 words at random each
+    generation would, has an effective M of 20,000 whatever its training set holds.
+    """
+    return effective_samples(survivors, fits, real_p)
 
 
 SUM_P2 = Metric(name="sum_p2", unit="probability", higher_is_better=False, needs=("p",), measure=sum_p2)
@@ -78,5 +82,9 @@ L2_SQUARED = Metric(
 REVERSE_KL = Metric(name="reverse_kl", unit="nat", higher_is_better=False, needs=("p", "real_p"), measure=reverse_kl)
 ABSORBED = Metric(name="absorbed", unit="fraction", higher_is_better=False, needs=("p",), measure=absorbed)
 EFFECTIVE_M = Metric(
-    name="effective_m", unit="samples", higher_is_better=True, needs=("p", "real_p", "fits"), measure=effective_m
+    name="effective_m",
+    unit="samples",
+    higher_is_better=True,
+    needs=("survivors", "survivors_real_p", "fits"),
+    measure=effective_m,
 )

@@ -6,8 +6,6 @@ and policies of one experiment, not with published FIDs.
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import pairwise_distances
-from sklearn.neighbors import NearestNeighbors
 
 from provenance.plugins import Metric
 from provenance.recursion.metrics.replicas import per_replica
@@ -45,6 +43,10 @@ def _covered(points: NDArray[np.floating], by: NDArray[np.floating]) -> float:
     """Share of `points` no farther from some point of `by` than that point's own k-th neighbour in `by`."""
     if len(by) <= NEIGHBOURS or len(points) == 0:
         return float("nan")
+    # Every experiment loads every metric; only image worlds should wait for scikit-learn.
+    from sklearn.metrics import pairwise_distances
+    from sklearn.neighbors import NearestNeighbors
+
     index = NearestNeighbors(algorithm="brute").fit(by)
     reach = index.kneighbors(by, n_neighbors=NEIGHBOURS + 1)[0][:, -1]  # the nearest is the point itself
     covered = 0

@@ -7,9 +7,6 @@ generation-0 model's, not GPT-2-large's: values compare within one experiment, n
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import normalize
 
 from provenance.plugins import Metric
 
@@ -26,6 +23,11 @@ def mauve(samples: NDArray[np.floating], real: NDArray[np.floating]) -> float:
     fewer = min(len(samples), len(real))
     if fewer < 20:
         return float("nan")
+    # Every experiment loads every metric; only neural text worlds should wait for scikit-learn.
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import normalize
+
     data = normalize(np.vstack([real, samples]).astype(np.float64))
     components = PCA(random_state=0).fit(data)
     enough = 1 + int(np.argmax(np.cumsum(components.explained_variance_ratio_) >= EXPLAINED))

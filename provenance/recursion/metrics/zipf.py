@@ -6,7 +6,6 @@ would count as much as the commonest.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from provenance.plugins import Metric
 
@@ -17,6 +16,8 @@ def zipf_exponent(ids: NDArray[np.integer]) -> float:
     counts = counts[counts > 0][::-1]
     if len(counts) < 2:
         return float("nan")
+    from scipy.optimize import minimize_scalar
+
     log_rank = np.log(np.arange(1, len(counts) + 1))
     mean_log_rank = float(counts @ log_rank / counts.sum())
 

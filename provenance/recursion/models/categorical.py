@@ -105,7 +105,14 @@ class CategoricalWorld:
     def observe(self, model: Arrays, samples: Sequence[tuple[str, Arrays]], reference: Reference) -> dict[str, Any]:
         """Fitted and real probabilities, and how often they have been fitted."""
         del samples
-        return {"p": model["p"], "real_p": self.p, "fits": reference.generation + 1, "tail": self._tail()}
+        return {
+            "p": model["p"],
+            "real_p": self.p,
+            "tail": self._tail(),
+            "survivors": float((model["p"] > 0).sum(axis=1).mean()),
+            "survivors_real_p": self.p,
+            "fits": reference.generation + 1,
+        }
 
     def _tail(self) -> NDArray[np.bool_]:
         order = np.argsort(self.p, kind="stable")

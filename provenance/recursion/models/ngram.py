@@ -73,10 +73,15 @@ class NgramWorld:
 
     def observe(self, model: KneserNey, samples: Arrays, reference: Reference) -> dict[str, Any]:
         """Sampled and real ids, and the code length of the held-out texts."""
+        real_ids = np.concatenate([batch["ids"] for batch in reference.real])
         seen: dict[str, Any] = {
             "sample_ids": samples["ids"],
             "sample_offsets": samples["offsets"],
-            "real_ids": np.concatenate([batch["ids"] for batch in reference.real]),
+            "real_ids": real_ids,
+            "survivors": float(np.count_nonzero(np.bincount(samples["ids"], minlength=1))),
+            "survivors_real_p": np.bincount(real_ids) / max(len(real_ids), 1),
+            # The first training set is one draw of words, and each generation's samples are one more.
+            "fits": reference.generation + 2,
         }
         if reference.held_out:
             held_out = self._encoded(reference.held_out)
