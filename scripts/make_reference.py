@@ -21,7 +21,7 @@ def cli_page() -> str:
     parts = [
         MADE,
         "# Command line\n",
-        *_describe(cli, click.Context(cli, info_name="provenance", terminal_width=100)),
+        *_describe(cli, click.Context(cli, info_name="provenance", terminal_width=100, **cli.context_settings)),
     ]
     return "\n".join(parts)
 

@@ -22,7 +22,7 @@ def commands(command: click.Command, context: click.Context) -> Iterator[tuple[s
             yield from commands(child, click.Context(child, parent=context, info_name=name))
 
 
-ALL_COMMANDS = dict(commands(cli, click.Context(cli, info_name="provenance")))
+ALL_COMMANDS = dict(commands(cli, click.Context(cli, info_name="provenance", **cli.context_settings)))
 
 
 def test_the_generated_pages_are_what_the_program_says_now() -> None:
