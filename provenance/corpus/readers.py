@@ -18,7 +18,8 @@ import pyarrow as pa
 from provenance.corpus.rows import MAX_TEXT_BYTES, Row
 from provenance.errors import DataError, MissingExtraError, NotFoundError, UsageError
 
-_BLOCK_BYTES = 1024 * 1024
+# A block, its lines, its texts and their bytes together stay in a core's own cache; a megabyte costs a tenth more time.
+_BLOCK_BYTES = 256 * 1024
 _ROWS_PER_BATCH = 2048
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
 _TEXT_SUFFIXES = {".txt", ".text", ".md"}
@@ -167,7 +168,7 @@ def _json_reason(line: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _line_blocks(stream: BinaryIO) -> Iterator[list[bytes | None]]:
-    """Lines in blocks of a few megabytes; None stands for a line over the size bound, which is never held whole."""
+    """Lines in blocks; None stands for a line over the size bound, which is never held whole."""
     rest = b""
     too_long = False
     while True:

@@ -77,7 +77,14 @@ class CorpusWriter:
         self._seen = _Seen()
         self._text_bytes = 0
         self._stripped = 0
-        self._documents = pq.ParquetWriter(folder / "documents.parquet", tables.DOCUMENT, compression="lz4")
+        # Read once, whole, by the catalog: neither statistics nor dictionaries would be used.
+        self._documents = pq.ParquetWriter(
+            folder / "documents.parquet",
+            tables.DOCUMENT,
+            compression="lz4",
+            use_dictionary=False,
+            write_statistics=False,
+        )
         self._evidence = pq.ParquetWriter(folder / "evidence.parquet", tables.EVIDENCE, compression="lz4")
 
     def __enter__(self) -> Self:
