@@ -82,6 +82,10 @@ def test_an_unknown_column_is_named_and_the_nearest_suggested():
         "now() > '2020-01-01'",
         "current_date > '2020-01-01'",
         "sum(p_model) > 1",
+        "count(*) > 1",
+        "unnest([true, false])",
+        "columns(*) is not null",
+        "columns('generation|p_model') = 1",
         "_row = 1",
         "origin =",
         "'not a boolean'",
@@ -97,6 +101,22 @@ def test_a_file_cannot_be_written_through_a_weight(tmp_path: Path):
     with pytest.raises(QueryError):
         evaluate(weight=f"1) from pool; copy pool to '{target}'; select (1")
     assert not target.exists()
+
+
+def test_several_threads_and_chunks_give_the_answers_of_one():
+    n = 400_000
+    pool = pa.concat_tables([pa.table({"x": part}) for part in np.array_split(np.arange(n), 7)])
+    shares = [Share(where="x % 7 = 3", share=0.5, weight="x"), Share(share=0.5, order="-x")]
+    with PoolEvaluator() as one, PoolEvaluator(threads=4) as four:
+        for a, b in zip(one.evaluate(pool, shares, policy="p"), four.evaluate(pool, shares, policy="p"), strict=True):
+            assert np.array_equal(a.matches, b.matches)
+        assert np.array_equal(b.rank, n - 1 - np.arange(n))
+
+
+def test_the_share_at_fault_is_named():
+    shares = [Share(where="generation = 0", share=0.5), Share(where="origin::INTEGER = 1", share=0.5)]
+    with PoolEvaluator() as evaluator, pytest.raises(QueryError, match="share 2 of policy 'p'"):
+        evaluator.evaluate(POOL, shares, policy="p")
 
 
 @pytest.mark.parametrize("weight", ["-1", "p_model", "1e308 * 10", "sqrt(-generation)"])

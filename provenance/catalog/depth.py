@@ -13,12 +13,72 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
-# Corpora are left out unless a model was trained on one: their documents answer for themselves.
-_GRAPH = """
-CREATE OR REPLACE TEMP TABLE graph_step AS
-SELECT * FROM exact_step
-WHERE descends AND (relation <> 'consists_of' OR child IN (
-    SELECT parent FROM lineage_step WHERE descends UNION ALL SELECT mix_key(mix, version) FROM mix))
+# Documents with edges of their own, and those edges; a document in several versions of a corpus counts in the newest.
+_OWN = """
+CREATE OR REPLACE TEMP TABLE graph_own AS
+SELECT child_doc AS node, max(child_cell) AS cell FROM document_edge
+WHERE child_doc IS NOT NULL AND relation <> 'near_duplicate_of' GROUP BY child_doc
+"""
+_CELL = """
+CREATE OR REPLACE TEMP TABLE graph_cell AS
+SELECT cell, cell_key(cell) AS node, coalesce(origin = 'model', false)::INTEGER AS by_model, cell.documents,
+    corpus_key(corpus, version) AS corpus_node, corpus
+FROM cell JOIN corpus USING (corpus_id)
+"""
+_EDGE = """
+CREATE OR REPLACE TEMP TABLE graph_edge AS
+SELECT coalesce(e.child_doc, md5(e.child)::UUID) AS child, e.child_doc IS NOT NULL AS by_document, e.child_cell AS cell,
+    coalesce(own.node, p.node, md5(e.parent)::UUID) AS parent, own.node IS NOT NULL AS parent_own,
+    1.0::DOUBLE AS weight,
+    CASE WHEN e.child_doc IS NULL THEN 0 WHEN e.relation = 'generated_by' THEN 1 ELSE coalesce(c.by_model, 0) END
+        AS crosses
+FROM document_edge e LEFT JOIN graph_own own ON own.node = e.parent_doc
+LEFT JOIN graph_cell p ON p.cell = e.parent_cell LEFT JOIN graph_cell c ON c.cell = e.child_cell
+WHERE e.relation <> 'near_duplicate_of'
+"""
+# What documents with edges of their own still have from their corpus: who generated them.
+_INHERITED = """
+CREATE OR REPLACE TEMP TABLE graph_inherited AS
+SELECT cell, s.parent, s.weight, s.crosses
+FROM graph_cell c JOIN lineage_step s ON s.child = c.node AND NOT s.partial AND s.relation = 'generated_by'
+"""
+# Only corpora that hold documents with edges of their own can have put such a document into a mix.
+_IN_MIX = """
+CREATE OR REPLACE TEMP TABLE graph_in_mix AS
+SELECT mix, version, doc_id AS node, m.cell, count(*) AS n, sum(weight) AS weight
+FROM mix_document m
+WHERE m.cell IN (SELECT c.cell FROM graph_cell c WHERE corpus IN (
+        SELECT corpus FROM graph_cell JOIN (SELECT DISTINCT cell FROM graph_own) USING (cell)))
+    AND doc_id IN (SELECT node FROM graph_own)
+GROUP BY ALL
+"""
+# Steps up from cells, models, mixes and corpora. Corpora are left out unless a model was trained on one: their
+# documents answer for themselves.
+_NAMED = """
+CREATE OR REPLACE TEMP TABLE graph_named AS
+WITH asked AS (
+    SELECT * FROM graph_cell WHERE corpus_node IN (SELECT parent FROM lineage_step WHERE descends)),
+own AS (
+    SELECT corpus_node, o.node, o.cell FROM graph_own o JOIN asked USING (cell))
+SELECT child, parent, weight, crosses, false AS parent_own
+FROM lineage_step WHERE descends AND NOT partial AND relation <> 'consists_of'
+UNION ALL
+SELECT child, parent, weight, crosses, parent_own FROM graph_edge WHERE NOT by_document
+UNION ALL
+SELECT corpus_node, node, documents - coalesce(n, 0), 0, false
+FROM asked LEFT JOIN (SELECT cell, count(*) AS n FROM own GROUP BY cell) USING (cell)
+WHERE documents > coalesce(n, 0)
+UNION ALL
+SELECT corpus_node, node, 1.0, 0, true FROM own
+UNION ALL
+SELECT mix_key(mix, version), c.node, m.weight - coalesce(o.weight, 0), 0, false
+FROM (SELECT mix, version, cell, count(*) AS n, sum(weight) AS weight FROM mix_document GROUP BY ALL) m
+JOIN graph_cell c USING (cell)
+LEFT JOIN (SELECT mix, version, cell, sum(n) AS n, sum(weight) AS weight FROM graph_in_mix GROUP BY ALL) o
+    USING (mix, version, cell)
+WHERE m.n > coalesce(o.n, 0)
+UNION ALL
+SELECT mix_key(mix, version), node, weight, 0, true FROM graph_in_mix
 """
 
 _ROOTS = """
@@ -52,21 +112,32 @@ SELECT * FROM depth
 _NEEDED = """
 CREATE OR REPLACE TEMP TABLE graph_needed AS
 WITH RECURSIVE needed(node) USING KEY (node) AS (
-    SELECT DISTINCT parent_doc FROM graph_step WHERE child_doc IS NULL AND parent_doc IS NOT NULL
+    SELECT DISTINCT parent FROM graph_named WHERE parent_own
     UNION
-    SELECT DISTINCT s.parent_doc FROM needed n JOIN graph_step s ON s.child_doc = n.node
-    WHERE s.parent_doc IS NOT NULL AND s.parent_doc NOT IN (SELECT node FROM recurring.needed))
+    SELECT DISTINCT e.parent FROM needed n JOIN graph_edge e ON e.child = n.node
+    WHERE e.parent_own AND e.parent NOT IN (SELECT node FROM recurring.needed))
 SELECT node FROM needed
 """
 _FIRST = """
 CREATE OR REPLACE TEMP TABLE graph_first AS
-SELECT child, parent, weight, crosses FROM graph_step
-WHERE child_doc IS NULL OR child_doc IN (SELECT node FROM graph_needed)
+SELECT child, parent, weight, crosses FROM graph_named
+UNION ALL
+SELECT child, parent, weight, crosses FROM graph_edge WHERE by_document AND child IN (SELECT node FROM graph_needed)
+UNION ALL
+SELECT node, parent, weight, crosses
+FROM graph_own JOIN graph_needed USING (node) JOIN graph_inherited USING (cell)
 """
 _REST = """
 CREATE OR REPLACE TEMP TABLE graph_rest AS
-SELECT child, parent, weight, crosses, parent_doc IS NOT NULL AND parent NOT IN (SELECT node FROM graph_needed) AS open
-FROM graph_step WHERE child_doc IS NOT NULL AND child_doc NOT IN (SELECT node FROM graph_needed)
+SELECT child, cell, parent, weight, crosses, parent_own AND parent NOT IN (SELECT node FROM graph_needed) AS open
+FROM graph_edge WHERE by_document AND child NOT IN (SELECT node FROM graph_needed)
+"""
+_FROM_CELL = """
+CREATE OR REPLACE TEMP TABLE graph_from_cell AS
+SELECT cell, min(coalesce(p.low, 0) + s.crosses) AS low,
+    CASE WHEN count(*) = count(p.high) THEN max(p.high + s.crosses) END AS high,
+    sum(s.weight * p.human) AS human, sum(s.weight) AS weight
+FROM graph_inherited s LEFT JOIN graph_depth p ON p.node = s.parent GROUP BY cell
 """
 # Documents that others of the rest derive from and that derive from such documents themselves: only they need walking.
 _INNER = """
@@ -74,20 +145,36 @@ CREATE OR REPLACE TEMP TABLE graph_inner AS
 SELECT DISTINCT child AS node FROM graph_rest WHERE open AND child IN (SELECT parent FROM graph_rest WHERE open)
 """
 _FROM_PARENTS = """
-SELECT s.child AS node, min(coalesce(p.low, 0) + s.crosses) AS low,
-    CASE WHEN count(*) = count(p.high) THEN max(p.high + s.crosses) END AS high,
-    sum(s.weight * p.human) / sum(s.weight) AS human{more}
-FROM graph_rest s LEFT JOIN graph_depth p ON p.node = s.parent
-WHERE {where} GROUP BY s.child
+INSERT INTO graph_depth
+SELECT s.node, least(s.low, c.low),
+    CASE WHEN s.known AND (c.cell IS NULL OR c.high IS NOT NULL) THEN greatest(s.high, c.high) END,
+    CASE WHEN coalesce(s.human, c.human) IS NOT NULL
+        THEN (coalesce(s.human, 0) + coalesce(c.human, 0)) / (s.weight + coalesce(c.weight, 0)) END
+FROM (
+    SELECT s.child AS node, max(s.cell) AS cell, min(coalesce(p.low, 0) + s.crosses) AS low,
+        count(*) = count(p.high) AS known, max(p.high + s.crosses) AS high,
+        sum(s.weight * p.human) AS human, sum(s.weight) AS weight
+    FROM graph_rest s LEFT JOIN graph_depth p ON p.node = s.parent
+    WHERE {where} GROUP BY s.child) s
+LEFT JOIN graph_from_cell c USING (cell)
 """
 _OPEN = "s.child IN (SELECT child FROM graph_rest WHERE open)"
-_INNER_CHILD = "s.child IN (SELECT node FROM graph_inner)"
-_OUTER = "INSERT INTO graph_depth " + _FROM_PARENTS.format(more="", where=f"NOT {_OPEN}")
-_LEAVES = "INSERT INTO graph_depth " + _FROM_PARENTS.format(more="", where=f"{_OPEN} AND NOT {_INNER_CHILD}")
+_OUTER = _FROM_PARENTS.format(where=f"NOT {_OPEN}")
+_LEAVES = _FROM_PARENTS.format(where=f"{_OPEN} AND s.child NOT IN (SELECT node FROM graph_inner)")  # noqa: S608
 # What an inner document has from other parents stands in the chain as one more parent, named by a hash of its id.
-_OUTSIDE = f"{_INNER_CHILD} AND NOT s.parent IN (SELECT node FROM graph_inner)"  # noqa: S608
-_ROOT = ", sum(s.weight) AS weight, md5(s.child::VARCHAR)::UUID AS root"
-_CHAIN_ROOTS = "CREATE OR REPLACE TEMP TABLE graph_chain_root AS " + _FROM_PARENTS.format(more=_ROOT, where=_OUTSIDE)
+_CHAIN_ROOTS = """
+CREATE OR REPLACE TEMP TABLE graph_chain_root AS
+SELECT s.child AS node, min(coalesce(p.low, 0) + s.crosses) AS low,
+    CASE WHEN count(*) = count(p.high) THEN max(p.high + s.crosses) END AS high,
+    sum(s.weight * p.human) / sum(s.weight) AS human, sum(s.weight) AS weight, md5(s.child::VARCHAR)::UUID AS root
+FROM (
+    SELECT child, parent, weight, crosses FROM graph_rest
+    WHERE child IN (SELECT node FROM graph_inner) AND parent NOT IN (SELECT node FROM graph_inner)
+    UNION ALL
+    SELECT node, parent, weight, crosses
+    FROM graph_inner JOIN graph_own USING (node) JOIN graph_inherited USING (cell)) s
+LEFT JOIN graph_depth p ON p.node = s.parent GROUP BY s.child
+"""
 _CHAIN = """
 CREATE OR REPLACE TEMP TABLE graph_chain AS
 SELECT child, parent, weight, crosses FROM graph_rest
@@ -102,9 +189,13 @@ _WALK_FIRST = (
     f"CREATE OR REPLACE TEMP TABLE graph_depth AS {_PROPAGATE.format(roots='graph_root', steps='graph_first')}"
 )
 _STEPS = (
-    _GRAPH, _ROOTS, _NEEDED, _FIRST, _WALK_FIRST, _REST, _INNER, _OUTER, _CHAIN_ROOTS, _CHAIN, _WALK_CHAIN, _LEAVES
+    _OWN, _CELL, _EDGE, _INHERITED, _IN_MIX, _NAMED, _ROOTS, _NEEDED, _FIRST, _WALK_FIRST, _FROM_CELL, _REST, _INNER,
+    _OUTER, _CHAIN_ROOTS, _CHAIN, _WALK_CHAIN, _LEAVES,
 )  # fmt: skip
-_TABLES = ("step", "root", "needed", "first", "rest", "inner", "chain_root", "chain", "depth")
+_TABLES = (
+    "own", "cell", "edge", "inherited", "in_mix", "named", "root", "needed", "first", "depth", "from_cell", "rest",
+    "inner", "chain_root", "chain",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,17 +224,14 @@ def count_depths(con: "duckdb.DuckDBPyConnection") -> list[DepthCount]:
     """The depth of all documents of the newest version of every corpus, counted. Needs `graph_depths`."""
     rows = con.execute(
         """
-        WITH own AS (
-            SELECT DISTINCT child_doc AS node, child_cell AS cell FROM document_edge
-            WHERE child_doc IS NOT NULL AND relation <> 'near_duplicate_of'),
-        newest AS (SELECT cell, cell.documents FROM cell JOIN corpus USING (corpus_id) WHERE latest)
+        WITH newest AS (SELECT cell, cell.documents FROM cell JOIN corpus USING (corpus_id) WHERE latest)
         SELECT low, high, human, sum(n)::BIGINT FROM (
             SELECT low, high, human, count(*) AS n
-            FROM own JOIN newest USING (cell) JOIN graph_depth USING (node) GROUP BY ALL
+            FROM graph_own JOIN newest USING (cell) JOIN graph_depth USING (node) GROUP BY ALL
             UNION ALL
             SELECT low, high, human, documents - coalesce(n, 0)
             FROM newest JOIN graph_depth ON node = cell_key(cell)
-            LEFT JOIN (SELECT cell, count(*) AS n FROM own GROUP BY cell) USING (cell))
+            LEFT JOIN (SELECT cell, count(*) AS n FROM graph_own GROUP BY cell) USING (cell))
         GROUP BY ALL HAVING sum(n) > 0 ORDER BY ALL
         """
     ).fetchall()

@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 
 from provenance.errors import QueryError
 
-# One thread: the pools are small, the call is frequent, and starting workers would cost more than they save.
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "threads": 1,
     "enable_external_access": False,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -54,10 +52,13 @@ class Evaluated:
 
 
 class PoolEvaluator:
-    """Holds the locked-down connection; use it as a context manager and call `evaluate` as often as needed."""
+    """Holds the locked-down connection; use it as a context manager and call `evaluate` as often as needed.
 
-    def __init__(self) -> None:
-        self._con = duckdb.connect(":memory:", config=_SETTINGS)
+    One thread by default: most pools are small, calls are frequent, and starting workers costs more than it saves.
+    """
+
+    def __init__(self, *, threads: int = 1) -> None:
+        self._con = duckdb.connect(":memory:", config={**_SETTINGS, "threads": threads})
         self._con.execute("SET python_enable_replacements = false")
         self._con.execute("SET lock_configuration = true")
         self._unrepeatable: set[str] | None = None
@@ -74,39 +75,39 @@ class PoolEvaluator:
     def evaluate(self, pool: pa.Table, shares: Sequence[ShareSQL], *, policy: str) -> list[Evaluated]:
         """Evaluate every share over `pool`. Raises QueryError naming `policy`, the share and what is wrong."""
         columns = tuple(pool.column_names)
-        numbered = pool.append_column("_row", pa.array(np.arange(pool.num_rows)))
-        self._con.register("pool", numbered)
+        names = [f"share {number} of policy {policy!r}" for number in range(1, len(shares) + 1)]
+        self._con.register("pool", pool.append_column("_row", pa.array(np.arange(pool.num_rows))))
         try:
-            return [
-                self._evaluate(share, columns, f"share {number} of policy {policy!r}")
-                for number, share in enumerate(shares, start=1)
-            ]
+            for share, name in zip(shares, names, strict=True):
+                for part in ("where", "weight", "order"):
+                    sql = getattr(share, part)
+                    if sql is not None:
+                        self._check(part, sql, columns, name)
+            try:
+                # All shares in one pass over the pool; only when that fails is the share that is to blame looked for.
+                found = self._select([p for n, share in enumerate(shares) for p in _parts(n, share)], pool, policy)
+            except QueryError:
+                for n, (share, name) in enumerate(zip(shares, names, strict=True)):
+                    self._select(_parts(n, share), pool, name)
+                raise
         finally:
             self._con.unregister("pool")
+        return [_evaluated(n, share, found, name) for n, (share, name) in enumerate(zip(shares, names, strict=True))]
 
-    def _evaluate(self, share: ShareSQL, columns: tuple[str, ...], name: str) -> Evaluated:
-        self._check("where", share.where, columns, name)
-        parts = [f"coalesce(({share.where}\n), false)::BOOLEAN AS matches"]
-        if share.weight is not None:
-            self._check("weight", share.weight, columns, name)
-            parts.append(f"({share.weight}\n)::DOUBLE AS weight")
-        if share.order is not None:
-            self._check("order", share.order, columns, name)
-            parts.append(f"row_number() OVER (ORDER BY {share.order}\n, _row) - 1 AS rank")
-        found = self._run(f"SELECT {', '.join(parts)} FROM pool ORDER BY _row", columns, name)  # noqa: S608
-        matches = np.asarray(found["matches"], dtype=np.bool_)
-        weight = None
-        if share.weight is not None:
-            weight = np.ma.filled(np.ma.asarray(found["weight"], dtype=np.float64), np.nan)
-            bad = matches & ~(np.isfinite(weight) & (weight >= 0))
-            if bad.any():
-                raise QueryError(
-                    f"{name}: weight = {share.weight!r} is {weight[bad][0]:g} on {int(bad.sum())} of its rows",
-                    hint="a weight is a number >= 0; use coalesce(…, 0) where a column can be NULL",
-                )
-            weight = np.where(matches, weight, 0.0)
-        rank = np.asarray(found["rank"], dtype=np.int64) if share.order is not None else None
-        return Evaluated(matches=matches, weight=weight, rank=rank)
+    def _select(self, parts: list[str], pool: pa.Table, name: str) -> dict[str, NDArray[Any]]:
+        """One answer per part and row, in the pool's order."""
+        # With the row's number beside them, aggregates do not bind: each would fold the pool into one answer.
+        sql = f"SELECT _row, {', '.join(parts)} FROM pool"  # noqa: S608
+        found = self._run(sql, tuple(pool.column_names), name)
+        rows = found.pop("_row")
+        if len(found) != len(parts) or len(rows) != pool.num_rows:
+            raise QueryError(
+                f"{name}: an expression has more than one answer per document", hint="COLUMNS and unnest are refused"
+            )
+        if not np.array_equal(rows, np.arange(len(rows))):
+            order = np.argsort(rows)
+            found = {part: answers[order] for part, answers in found.items()}
+        return found
 
     def _check(self, part: str, sql: str, columns: tuple[str, ...], name: str) -> None:
         """Refuse what is not one repeatable expression over the pool. Remembers what passed."""
@@ -146,7 +147,8 @@ class PoolEvaluator:
                     f"{where} calls {function}(), whose answer changes from run to run",
                     hint="a mix must be rebuildable: draws are random through the seed, dates are constants",
                 )
-        self._run(f"EXPLAIN {probe}", columns, where)
+        bound = probe if part == "order" else f"SELECT _row, ({sql}\n) FROM pool"  # noqa: S608
+        self._run(f"EXPLAIN {bound}", columns, where)
         self._accepted.add((part, sql, columns))
 
     def _changing(self) -> set[str]:
@@ -170,6 +172,32 @@ class PoolEvaluator:
                     f"{where}: unknown column {missing.group(1)!r}", hint=_columns_hint(columns, missing.group(1))
                 ) from None
             raise QueryError(f"{where}: {message}", hint=_columns_hint(columns)) from None
+
+
+def _parts(number: int, share: ShareSQL) -> list[str]:
+    """The select list of one share."""
+    parts = [f"coalesce(({share.where}\n), false)::BOOLEAN AS matches_{number}"]
+    if share.weight is not None:
+        parts.append(f"({share.weight}\n)::DOUBLE AS weight_{number}")
+    if share.order is not None:
+        parts.append(f"row_number() OVER (ORDER BY {share.order}\n, _row) - 1 AS rank_{number}")
+    return parts
+
+
+def _evaluated(number: int, share: ShareSQL, found: dict[str, NDArray[Any]], name: str) -> Evaluated:
+    matches = np.asarray(found[f"matches_{number}"], dtype=np.bool_)
+    weight = None
+    if share.weight is not None:
+        weight = np.ma.filled(np.ma.asarray(found[f"weight_{number}"], dtype=np.float64), np.nan)
+        bad = matches & ~(np.isfinite(weight) & (weight >= 0))
+        if bad.any():
+            raise QueryError(
+                f"{name}: weight = {share.weight!r} is {weight[bad][0]:g} on {int(bad.sum())} of its rows",
+                hint="a weight is a number >= 0; use coalesce(…, 0) where a column can be NULL",
+            )
+        weight = np.where(matches, weight, 0.0)
+    rank = np.asarray(found[f"rank_{number}"], dtype=np.int64) if share.order is not None else None
+    return Evaluated(matches=matches, weight=weight, rank=rank)
 
 
 def _nodes(tree: object) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What a policy would draw from the catalog, before anything is written. Knows tags and sizes, no texts."""
 
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def plan_mix(catalog: Catalog, policy: MixPolicy) -> MixPlan:
     corpora = pool_corpora(catalog, policy.sources)
     if not corpora:
         raise ConfigError("there are no corpora to draw from", hint="run: provenance corpus add NAME PATH…")
-    with PoolEvaluator() as evaluator:
+    with PoolEvaluator(threads=os.cpu_count() or 1) as evaluator:
         # Expressions are checked against all columns, then only those they name are read.
         everything = read_pool(catalog, [], POOL_COLUMNS).table
         evaluator.evaluate(everything, policy.shares, policy=policy.name)
