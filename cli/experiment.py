@@ -139,12 +139,19 @@ def price(catalog: "Catalog", out: Output, name: str, level: float | None) -> No
     """The price of lost provenance: the smallest amount of verified human data that keeps NAME's metric good enough.
 
     NAME is an experiment file with a [price] table and a sweep over that amount. One row per policy and setting of the
-    other axes; low and high are a 95 % band. An empty cell: not even the largest amount tried was enough.
+    other axes; amounts are shares of the training set, low and high a 95 % band. An empty cell: not even the largest
+    amount tried was enough.
     """
-    from provenance.recursion.in_catalog import price_of
+    from provenance.recursion.priced import price_of
 
-    columns, rows = price_of(catalog, name, level)
-    out.rows("provenance.experiment.price/1", columns, rows)
+    priced = price_of(catalog, name, level)
+    rows = [
+        (point.policy, *map(point.setting.get, priced.axes), point.smallest, point.low, point.high)
+        for point in priced.points
+    ]
+    out.rows("provenance.experiment.price/1", ["policy", *priced.axes, "smallest", "low", "high"], rows)
+    better = "at least" if priced.higher_is_better else "at most"
+    note(f"good enough: {priced.metric} {better} {priced.level:g}, where the control has {priced.control or 0:.4g}")
 
 
 @experiment.command()

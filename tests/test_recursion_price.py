@@ -95,6 +95,31 @@ def test_a_sweep_is_every_combination_with_its_place_in_the_name():
     assert {one.family for one in found} == {"sweepy"}
 
 
+def test_a_policy_that_no_detector_can_change_is_not_run_for_each_detector():
+    blind = {"name": "blind", "share": [{"where": "age = 1", "share": 1.0}]}
+    asking = {"name": "asking", "share": [{"where": "age = 1", "weight": "1 - p_model", "share": 1.0}]}
+    tables = {
+        **BASE,
+        "policies": [blind, asking, "detected"],
+        "detector": {"simulated": {"true_positive_rate": 0.5, "false_positive_rate": 0.1}},
+        "sweep": [
+            {"name": "n", "keys": ["budget.documents"], "values": [20, 30]},
+            {"name": "tpr", "keys": ["detector.simulated.true_positive_rate"], "values": [0.5, 0.9]},
+        ],
+    }
+    ran = [(sorted(p.name for p in one.resolved_policies()), one.point) for one in experiments_of(tables, "x.toml")]
+    assert ran == [
+        (["blind", "control"], {"n": 20}),
+        (["blind", "control"], {"n": 30}),
+        (["asking", "control", "detected"], {"n": 20, "tpr": 0.5}),
+        (["asking", "control", "detected"], {"n": 20, "tpr": 0.9}),
+        (["asking", "control", "detected"], {"n": 30, "tpr": 0.5}),
+        (["asking", "control", "detected"], {"n": 30, "tpr": 0.9}),
+    ]
+    only_blind = {**tables, "policies": [blind]}
+    assert len(experiments_of(only_blind, "x.toml")) == 4
+
+
 @pytest.mark.parametrize("key", ["policies.7.name", "name.x", "policies.first"])
 def test_a_sweep_key_that_leads_nowhere_is_named(key):
     with pytest.raises(ConfigError, match=f"sweep key '{key}' leads nowhere"):
@@ -177,7 +202,7 @@ axis = "verified"
     assert run("experiment", "run", file, "--json").exit_code == 0
     priced = json.loads(run("experiment", "price", "priced", "--json").stdout)
     assert priced["columns"] == ["policy", "smallest", "low", "high"]
-    assert {row["policy"]: row["smallest"] for row in priced["rows"]} == {"control": 0.0, "unfiltered": 0.0}
+    assert {row["policy"]: row["smallest"] for row in priced["rows"]} == {"unfiltered": 0.0}
     strict = json.loads(run("experiment", "price", "priced", "--level", "0.0001", "--json").stdout)
     assert {row["smallest"] for row in strict["rows"]} == {None}
     assert run("experiment", "price", "absent").exit_code == 2

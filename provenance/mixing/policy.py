@@ -4,6 +4,7 @@ A policy is a list of shares. `take` shares are served first; `share` fractions 
 must sum to 1. A row belongs to the first share that draws it.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
@@ -89,6 +90,15 @@ class MixPolicy(Config):
         if fractions and abs(sum(fractions) - 1) > SUM_TOLERANCE:
             raise ValueError(f"the shares sum to {sum(fractions):.10g}, not 1")
         return self
+
+    @property
+    def asks_for_scores(self) -> bool:
+        """Whether any share looks at what a detector said; if none does, no detector changes the mix."""
+        return any(
+            re.search(r"\b(p_model|tag)\b", sql or "")
+            for share in self.shares
+            for sql in (share.where, share.weight, share.order, share.by)
+        )
 
 
 def parse_policy(data: dict[str, Any], source: str) -> MixPolicy:

@@ -8,7 +8,6 @@ again, because a kill between the manifest and the recorder's own commit repeats
 import hashlib
 import json
 import platform
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -221,11 +220,7 @@ def _pool(plan: Plan, run: Run, world: Any, evaluator: PoolEvaluator) -> Pool:
         archive=experiment.real.samples,
         arrivals=experiment.real.arrivals,
         writes=experiment.writes,
-        asks_for_scores=any(
-            re.search(r"\b(p_model|tag)\b", sql or "")
-            for share in run.policy.shares
-            for sql in (share.where, share.weight, share.order, share.by)
-        ),
+        asks_for_scores=run.policy.asks_for_scores,
     )
 
 
