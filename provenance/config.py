@@ -37,8 +37,15 @@ def checked(model: type[ConfigT], data: Mapping[str, Any], source: str) -> Confi
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        # A misspelled key is often also a missing one: say the misspelling.
-        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        # A misspelled key is often also a missing one: say the misspelling. Where a name or a table may stand, what is
+        # wrong inside a given table says more than that it is no name.
+        first = min(
+            error.errors(),
+            key=lambda found: (
+                found["type"] != "extra_forbidden",
+                isinstance(found["input"], dict) and found["type"] == "string_type",
+            ),
+        )
         where = _key(first["loc"])
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"{source}: unknown key {where!r}", hint=_suggest(model, first["loc"])) from None

@@ -8,7 +8,7 @@ import pytest
 
 from provenance.catalog.query import run_query
 from provenance.config import checked
-from provenance.errors import ConfigError, DataError, NotFoundError, ProvenanceError
+from provenance.errors import CatalogError, ConfigError, DataError, NotFoundError, ProvenanceError
 from provenance.recursion.config import Experiment
 from provenance.recursion.in_catalog import (
     load_real,
@@ -191,6 +191,31 @@ def test_a_full_disk_is_one_clear_error_and_leaves_what_was_finished(tmp_path, m
     other = plan(tmp_path / "other", seeds=[0], policies=["replace"])
     list(run_experiment(other))
     assert contents(whole) == contents(other)
+
+
+def test_a_full_disk_under_the_catalog_names_generation_and_policy_and_resumes(books, monkeypatch):
+    from provenance.catalog import experiments
+    from provenance.catalog.ledger import Activity
+
+    described = text_experiment(seeds=[0], policies=["replace"])
+    real_insert = experiments.insert_generation
+
+    def full(con, row, metrics, **more):
+        if row.generation == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real_insert(con, row, metrics, **more)
+
+    def refused(*_):
+        raise CatalogError("the catalog refused the change")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(experiments, "insert_generation", full)
+        broken.setattr(Activity, "finish", refused)  # on a full disk the ledger cannot be written either
+        with pytest.raises(ProvenanceError, match=r"policy 'replace', generation 1: No space left"):
+            list(run_in_catalog(books, plan_experiment(books, described)))
+    list(run_in_catalog(books, plan_experiment(books, described)))
+    count = "select count(*), count(distinct generation) from generations where run_id = 'tale/replace-s0'"
+    assert rows(books, count) == [(3, 3)]
 
 
 def test_a_preview_writes_nothing_and_counts_what_is_left(tmp_path):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.catalog.pool import PoolEvaluator
-from provenance.errors import ConfigError
+from provenance.errors import ConfigError, ProvenanceError
 from provenance.mixing.policy import MixPolicy
 from provenance.plugins import METRICS, WORLDS, Arrays, Metric
 from provenance.recursion.cohorts import CohortPool
@@ -167,13 +168,33 @@ def run_experiment(plan: Plan, recorder: Recorder | None = None) -> Iterator[Res
     with PoolEvaluator() as evaluator:
         for run in plan.runs:
             if recorder is not None:
-                recorder.begin(run)
+                with _placed(run, "before the first generation"):
+                    recorder.begin(run)
             for result in _run(plan, run, world, metrics, evaluator):
                 if recorder is not None:
-                    recorder.generation(result)
+                    with _placed(run, f"generation {result.generation}"):
+                        recorder.generation(result)
                 yield result
             if recorder is not None:
-                recorder.end(run)
+                with _placed(run, "after the last generation"):
+                    recorder.end(run)
+
+
+@contextmanager
+def _placed(run: Run, where: str) -> Iterator[None]:
+    """Say in which run and generation a recorder could not write, a full disk's plain OSError included."""
+    try:
+        yield
+    except OSError as error:
+        raise ProvenanceError(
+            f"policy {run.policy.name!r}, {where}: {error.strerror or error}",
+            hint=f"free some space and run: provenance experiment resume {run.experiment}",
+        ) from error
+    except ProvenanceError as error:
+        error.message = f"policy {run.policy.name!r}, {where}: {error.message}"
+        error.args = (error.message,)
+        error.hint = f"finished generations are kept; go on with: provenance experiment resume {run.experiment}"
+        raise
 
 
 def build_world(plan: Plan) -> Any:
