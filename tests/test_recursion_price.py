@@ -1,12 +1,20 @@
 """Where a curve crosses its level, and how sure that is; sweeps that make the curves."""
 
 import json
+import math
+import re
+from dataclasses import replace
 
 import pytest
 
+from provenance.catalog.query import run_query
 from provenance.errors import ConfigError
 from provenance.recursion.config import experiments_of
 from provenance.recursion.price import Observation, price
+from provenance.recursion.theory.web import Web, drift, smallest_verified
+from provenance.report.collect import collect
+from provenance.report.heatmap import heat_map
+from provenance.report.phase import Cell, Phase
 
 
 def seen(amount, value, *, stderr=0.0, policy="p", seed=0, **setting):
@@ -166,7 +174,7 @@ published = [{ x = 20, y = 0.96, spread = 0.1 }]
     assert figure["published"] == [{"x": 20.0, "y": 0.96, "spread": 0.1, "series": ""}]
 
 
-def test_the_command_prices_a_swept_experiment(run, tmp_path):
+def test_the_command_and_the_report_price_a_swept_experiment(run, catalog, tmp_path):
     file = tmp_path / "price.toml"
     file.write_text(
         """
@@ -206,3 +214,47 @@ axis = "verified"
     strict = json.loads(run("experiment", "price", "priced", "--level", "0.0001", "--json").stdout)
     assert {row["smallest"] for row in strict["rows"]} == {None}
     assert run("experiment", "price", "absent").exit_code == 2
+    (phase,) = collect(catalog).phases
+    assert phase.panels == {"unfiltered": [""]}
+    assert phase.cells == {("unfiltered", "", ""): Cell(smallest=0.0, low=0.0, high=0.0)}
+    assert phase.largest == 0.5  # 10 of 20 documents
+    assert run_query(catalog, phase.sql).rows
+
+
+def test_a_phase_diagram_shows_number_and_band_and_says_when_nothing_was_enough():
+    cells = {
+        ("detected", "0.9", "tpr 0.5, fpr 0.1"): Cell(smallest=0.125, low=0.1, high=0.15),
+        ("detected", "0.9", "tpr 0.9, fpr 0.1"): Cell(smallest=0.0, low=0.0, high=0.0),
+        ("<b>", "0.9", ""): Cell(smallest=None, low=0.7, high=None),
+    }
+    phase = Phase(
+        title="t", note="n", row_label="model share", rows=["0.9"],
+        panels={"detected": ["tpr 0.5, fpr 0.1", "tpr 0.9, fpr 0.1"], "<b>": [""]}, cells=cells, largest=0.8, sql="",
+    )  # fmt: skip
+    svg = heat_map(phase)
+    assert svg.count("<rect") == 3
+    in_cells = re.findall(r"style='fill:#[^>]+>([^<>]+)</text>", svg)
+    assert in_cells == ["12", "10 to 15", "0", "&gt; 80", "70 to &gt; 80"]
+    assert "&lt;b&gt;" in svg
+    assert "<b>" not in svg
+    assert "nothing was measured" in heat_map(replace(phase, cells={}))
+
+
+def test_the_price_of_the_closed_form_lies_where_its_drift_crosses_the_level():
+    web = Web(budget=100, verified=0, arrivals=111, writes=1000)
+    level = 0.02
+    amount = smallest_verified(20, web, level)
+    around = [drift(20, replace(web, verified=n)) for n in (int(amount), int(amount) + 1)]
+    assert around[0] > level >= around[1]
+    assert smallest_verified(20, web, 1.0) == 0.0
+    assert smallest_verified(20, web, 0.001) == math.inf
+
+
+def test_the_closed_form_of_a_web_without_models_or_archive_is_one_fit():
+    # All new human data every time: 1 / n. All from the model's own samples: replace's law, 1 - (1 - 1 / n)^fits.
+    fresh = Web(budget=50, verified=0, arrivals=10**6, writes=100, true_positive_rate=1.0)
+    assert drift(30, fresh) == pytest.approx(1 / 50)
+    closed = Web(budget=50, verified=0, arrivals=0, writes=50)
+    assert drift(30, closed) == pytest.approx(1 - (1 - 1 / 50) ** 30)
+    # The archive alone, always the same 50.
+    assert drift(30, replace(closed, verified=50)) == pytest.approx(1 / 50)

@@ -79,6 +79,10 @@ class Series:
     expected: list[float | None]
     """The closed form at each x where one is known, drawn dashed."""
 
+    def at(self, x: float) -> float | None:
+        """The value at x; None where there is none."""
+        return self.y[self.x.index(x)] if x in self.x else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedPoint:

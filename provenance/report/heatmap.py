@@ -1,4 +1,4 @@
-"""A phase diagram as SVG text: a shaded grid for each policy, the number and its band in every cell. Knows no catalog."""
+"""A phase diagram as SVG: a shaded grid for each policy, the number and its band in every cell. Knows no catalog."""
 
 from html import escape
 
@@ -66,12 +66,19 @@ def _drawn(cell: Cell, x: int, y: int, largest: float, what: str) -> list[str]:
     band = "" if low == high else f"{low} to {high}"
     across = x + (_CELL_WIDTH - 2) // 2
     return [
-        f"<rect x='{x}' y='{y}' width='{_CELL_WIDTH - 2}' height='{_CELL_HEIGHT - 2}' rx='3' fill='{fill}'>"
-        f"<title>{escape(what)}: {number} % ({low} to {high})</title></rect>",
-        f"<text x='{across}' y='{y + (17 if band else 24)}' text-anchor='middle' "
-        f"style='fill:{ink};font-weight:600'>{number}</text>",
-        f"<text x='{across}' y='{y + 31}' text-anchor='middle' style='fill:{ink};font-size:9px'>{band}</text>",
+        _rectangle(x, y, fill, f"<title>{escape(what)}: {number} % ({low} to {high})</title>"),
+        _text(across, y + (17 if band else 24), number, f"fill:{ink};font-weight:600"),
+        _text(across, y + 31, band, f"fill:{ink};font-size:9px"),
     ]
+
+
+def _rectangle(x: int, y: int, fill: str, inside: str) -> str:
+    size = f"width='{_CELL_WIDTH - 2}' height='{_CELL_HEIGHT - 2}'"
+    return f"<rect x='{x}' y='{y}' {size} rx='3' fill='{fill}'>{inside}</rect>"
+
+
+def _text(x: int, y: int, content: str, style: str) -> str:
+    return f"<text x='{x}' y='{y}' text-anchor='middle' style='{style}'>{content}</text>"
 
 
 def _shades() -> list[tuple[int, int]]:

@@ -77,13 +77,7 @@ class CategoricalWorld:
     def split(self, batch: Arrays, n: Counts, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
         """A random part of each replica's samples, and the rest."""
         counts = batch["counts"]
-        first = np.zeros_like(counts)
-        rest, left = counts.sum(axis=1), n.copy()
-        for state in np.flatnonzero(counts.any(axis=0)):
-            here = counts[:, state]
-            rest = rest - here
-            first[:, state] = rng.hypergeometric(here, rest, left)
-            left = left - first[:, state]
+        first = _part(counts, n, rng)
         return {"counts": first}, {"counts": counts - first}
 
     def fit(self, parts: Sequence[Part], rng: np.random.Generator) -> Arrays:
@@ -131,6 +125,26 @@ class CategoricalWorld:
     def restore(self, weights: Arrays) -> Arrays:
         """The model is arrays."""
         return weights
+
+
+def _part(counts: Counts, n: Counts, rng: np.random.Generator) -> Counts:
+    """`n[r]` of the samples of replica r without replacement, as counts: multivariate hypergeometric."""
+    first = np.zeros_like(counts)
+    states = np.flatnonzero(counts.any(axis=0))
+    if len(states) > len(counts):  # the loop is over the shorter side
+        size = counts.sum(axis=1)
+        for replica, here in enumerate(counts[:, states]):
+            # Shuffling single samples beats a draw per state unless there are many samples of each.
+            method: Literal["count", "marginals"] = "count" if size[replica] < 8 * len(states) else "marginals"
+            first[replica, states] = rng.multivariate_hypergeometric(here, int(n[replica]), method=method)
+        return first
+    rest, left = counts.sum(axis=1), n.copy()
+    for state in states:
+        here = counts[:, state]
+        rest = rest - here
+        first[:, state] = rng.hypergeometric(here, rest, left)
+        left = left - first[:, state]
+    return first
 
 
 def _multinomial(n: Counts, p: Floats, rng: np.random.Generator) -> Counts:

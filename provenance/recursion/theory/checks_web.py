@@ -1,4 +1,4 @@
-"""Checks T13 of the price sweeps: a detector in front of the web and an archive beside it, in two worlds. Derived law."""
+"""Checks T13 of the price sweeps: a detector before the web and an archive beside it, in two worlds. Derived law."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """Drift of a loop fed by a web that a detector has filtered, with some verified data beside: the price sweeps' law.
 
-One law for means and for frequencies, because both average samples: D below is the variance of a fitted mean in units of
-one real sample's, and the squared error of fitted frequencies in units of 1 - sum p^2. Derived here.
+One law for means and for frequencies, because both average samples: D below is the variance of a fitted mean in units
+of one real sample's, and the squared error of fitted frequencies in units of 1 - sum p^2. Derived here.
 """
 
 from dataclasses import dataclass
