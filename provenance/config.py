@@ -70,6 +70,8 @@ def _key(location: tuple[int | str, ...]) -> str:
 def _suggest(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     known = sorted(_keys(model, set()))
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    if not known:
+        return "this table takes no keys"
     return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
 
 

@@ -212,7 +212,6 @@ def _end_labels(series: Sequence[Series], scale: _Scale, colours: dict[str, str]
     if overflow > 0:
         placed = [y - overflow for y in placed]
     return [
-        f"<text class='name' x='{scale.end + 8:.1f}' y='{y + 4:.1f}' style='fill:{colours[name]}'>"
-        f"{escape(name)}</text>"
+        f"<text class='name' x='{scale.end + 8:.1f}' y='{y + 4:.1f}' style='fill:{colours[name]}'>{escape(name)}</text>"
         for y, (_, name) in zip(placed, ends, strict=True)
     ]
