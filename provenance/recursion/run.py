@@ -69,7 +69,7 @@ class Result:
 class Recorder(Protocol):
     """Where results go beside the disk; the catalog's is `catalog.experiments.CatalogRecorder`."""
 
-    def begin(self, run: Run) -> None: ...
+    def begin(self, run: Run, *, device: str) -> None: ...
     def generation(self, result: Result) -> None: ...
     def end(self, run: Run) -> None: ...
 
@@ -169,7 +169,7 @@ def run_experiment(plan: Plan, recorder: Recorder | None = None) -> Iterator[Res
         for run in plan.runs:
             if recorder is not None:
                 with _placed(run, "before the first generation"):
-                    recorder.begin(run)
+                    recorder.begin(run, device=str(getattr(world, "device", "cpu")))
             for result in _run(plan, run, world, metrics, evaluator):
                 if recorder is not None:
                     with _placed(run, f"generation {result.generation}"):
