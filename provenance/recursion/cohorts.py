@@ -111,7 +111,11 @@ class CohortPool:
             policy, values, self._sizes(), replicas=self._world.replicas, budget=self._budget, rng=rng
         )
         if not counts.any(axis=1).all():
-            raise ConfigError(f"policy {policy.name!r} leaves nothing to train on")
+            raise ConfigError(
+                f"policy {policy.name!r} leaves nothing to train on",
+                hint=f"its shares take {', '.join(repr(share.where) for share in policy.shares)} of a pool with "
+                + ", ".join(sorted({f"{c.origin} {c.source}" for c in self._cohorts})[:8]),
+            )
         return self._training(counts, weights, realised, generation=generation)
 
     def write(self, model: Any, *, generation: int) -> Written:

@@ -374,7 +374,7 @@ def _claim(plan: Plan) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What running some plans would cost, from their first two generations."""
+    """What running some plans would cost, from their first few generations."""
 
     runs: int
     generations: int
@@ -388,34 +388,65 @@ class Preview:
     machine: str
 
 
+_TRIED_PLANS = 6
+"""Points of a sweep that a preview tries; the others are taken to cost as much on average."""
+_SLOW_SECONDS = 0.5
+"""A generation that takes this long is not tried again for every policy."""
+
+
 def preview(plans: Sequence[Plan]) -> Preview:
-    """Run two generations of each plan in memory and extrapolate. Writes nothing."""
-    runs = generations = finished = disk_bytes = 0
-    seconds = 0.0
-    metrics: list[Measured] = []
+    """Run a few generations of some of the plans in memory and extrapolate. Writes nothing."""
+    runs = generations = finished = 0
+    left: list[int] = []
     for plan in plans:
-        experiment, run, world = plan.experiment, plan.runs[0], build_world(plan)
-        with PoolEvaluator() as evaluator:
-            pool = _pool(plan, run, world, evaluator)
-            tried = list(turns(world, pool, run.policy, seed=run.seed, generations=1, metrics=_metrics(experiment)))
-        first, turn = tried
-        total = len(experiment.seeds) * (1 + len(plan.policies) * experiment.generations)
-        places = dict(segment for one in plan.runs for segment in plan.segments(one))
+        total = len(plan.experiment.seeds) * (1 + len(plan.policies) * plan.experiment.generations)
+        places = dict(segment for run in plan.runs for segment in plan.segments(run))
         there = sum(len(held) for place, held in places.items() if (place / "manifest.json").exists())
-        size = sum(array.nbytes for group in (turn.written.kept, turn.training.record) for array in group.values())
-        weights = sum(array.nbytes for array in world.weights(turn.model).values())
         runs += len(plan.runs)
         generations += total
         finished += there
-        seconds += turn.seconds * (total - there)
-        disk_bytes += size * total + weights * (total if experiment.keep_models else len(experiment.seeds))
-        metrics = metrics or first.metrics
+        left.append(total - there)
+    step = max(1, -(-len(plans) // _TRIED_PLANS))
+    tried = [_try(plan) for plan in plans[::step]]
     return Preview(
         runs=runs,
         generations=generations,
         finished=finished,
-        seconds=seconds,
-        disk_bytes=disk_bytes,
-        metrics=metrics,
+        seconds=sum(seconds * sum(left[i * step : (i + 1) * step]) for i, (seconds, _, _) in enumerate(tried)),
+        disk_bytes=round(sum(size for _, size, _ in tried) * len(plans) / max(len(tried), 1)),
+        metrics=tried[0][2] if tried else [],
         machine=f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}",
     )
+
+
+def _try(plan: Plan) -> tuple[float, float, list[Measured]]:
+    """Seconds per generation, bytes of the whole plan, and generation 0's metrics."""
+    experiment, world = plan.experiment, build_world(plan)
+    costs: list[float] = []
+    first: list[Measured] = []
+    size = weights = 0
+    with PoolEvaluator() as evaluator:
+        for run in plan.runs[: len(plan.policies)]:  # one seed, every policy
+            pool, warm = _pool(plan, run, world, evaluator), []
+            for turn in turns(
+                world, pool, run.policy, seed=run.seed, generations=min(3, experiment.generations),
+                metrics=_metrics(experiment), measure_every=experiment.record_every,
+            ):  # fmt: skip
+                if turn.generation == 0:
+                    first = first or turn.metrics
+                    continue
+                size = sum(
+                    array.nbytes for group in (turn.written.kept, turn.training.record) for array in group.values()
+                )
+                weights = sum(array.nbytes for array in world.weights(turn.model).values())
+                warm.append(turn.seconds)
+                if turn.seconds > _SLOW_SECONDS:
+                    break
+            # The first of several pays for what is done once; the last of them is measured, the others as planned.
+            quick, measured = min(warm), warm[-1]
+            costs.append(quick + (measured - quick) / experiment.record_every)
+            if max(warm) > _SLOW_SECONDS:
+                break
+    total = len(experiment.seeds) * (1 + len(plan.policies) * experiment.generations)
+    kept = weights * (total if experiment.keep_models else len(experiment.seeds))
+    return sum(costs) / len(costs), size * total + kept, first
