@@ -125,9 +125,14 @@ def load_policy(reference: str, *, folder: Path | None = None) -> MixPolicy:
 
 def shipped_policy(name: str) -> MixPolicy | None:
     """The policy that ships under this name; None where there is none."""
-    file = files("provenance.recipes").joinpath(f"{name}.toml")
-    tables = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    tables = shipped_tables(name)
     return parse_policy(tables, f"policy {name!r}") if "share" in tables else None
+
+
+def shipped_tables(name: str) -> dict[str, Any]:
+    """The tables of the shipped TOML file of this name; none where there is no such file."""
+    file = files("provenance.recipes").joinpath(f"{name}.toml")
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def shipped_policies() -> list[str]:

@@ -24,7 +24,7 @@ from provenance.catalog.store import Catalog
 from provenance.config import checked
 from provenance.corpus.texts import texts_by_id
 from provenance.errors import ConfigError, DataError, NotFoundError
-from provenance.mixing.policy import Share, shipped_files
+from provenance.mixing.policy import Share, shipped_files, shipped_tables
 from provenance.recursion.config import Experiment, Real, experiments_of, load_experiments
 from provenance.recursion.documents import Detect, RealTexts
 from provenance.recursion.recorder import CatalogRecorder
@@ -135,10 +135,11 @@ def named_experiments(source: str) -> tuple[list[Experiment], Path | None]:
     """The experiments in a .toml file, and its folder; or a shipped recipe's. Raises ConfigError, NotFoundError."""
     if source.endswith(".toml"):
         return load_experiments(Path(source)), Path(source).resolve().parent
-    recipes = {name: tables for name, tables in shipped_files() if "world" in tables}
-    if source not in recipes:
+    tables = shipped_tables(source)
+    if "world" not in tables:
+        recipes = [name for name, found in shipped_files() if "world" in found]
         raise NotFoundError.of("recipe", source, recipes, hint=f"shipped: {', '.join(recipes)}; a file ends in .toml")
-    return experiments_of(recipes[source], f"recipe {source!r}"), None
+    return experiments_of(tables, f"recipe {source!r}"), None
 
 
 def shipped() -> list[tuple[str, str, str]]:
