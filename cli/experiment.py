@@ -43,10 +43,15 @@ def run(catalog: "Catalog", out: Output, source: str, *, dry_run: bool) -> None:
 @with_output
 @with_catalog
 def resume(catalog: "Catalog", out: Output, name: str) -> None:
-    """Go on with experiment NAME where it stopped, with the settings it was started with."""
+    """Go on with experiment NAME where it stopped, with the settings it was started with.
+
+    Of a sweep, with every point that was started; `experiment run` with the same file starts the others too.
+    """
+    from provenance.catalog.experiments import members
     from provenance.recursion.in_catalog import plan_experiment, stored_experiment
 
-    _run(catalog, [plan_experiment(catalog, stored_experiment(catalog, name))], command="experiment resume")
+    plans = [plan_experiment(catalog, stored_experiment(catalog, member)) for member in members(catalog, name)]
+    _run(catalog, plans, command="experiment resume")
     _show(catalog, out, name)
 
 
@@ -159,14 +164,14 @@ def price(catalog: "Catalog", out: Output, name: str, level: float | None) -> No
 @dry_run_option
 @with_catalog
 def rm(catalog: "Catalog", name: str, *, dry_run: bool) -> None:
-    """Forget experiment NAME's numbers and delete its files. Corpora it wrote stay."""
-    from provenance.catalog.experiments import experiment_config
+    """Forget experiment NAME's numbers, or those of a whole sweep, and delete its files. Corpora it wrote stay."""
+    from provenance.catalog.experiments import members
     from provenance.recursion.in_catalog import remove
 
-    experiment_config(catalog, name)
-    if not dry_run:
-        remove(catalog, name)
-    click.echo(f"{'would remove' if dry_run else 'removed'} experiment {name}")
+    for member in members(catalog, name):
+        if not dry_run:
+            remove(catalog, member)
+        click.echo(f"{'would remove' if dry_run else 'removed'} experiment {member}")
 
 
 @experiment.command()

@@ -34,8 +34,8 @@ def test_the_price_is_where_the_line_between_two_amounts_crosses_the_level():
 def test_the_band_is_where_the_ends_of_the_confidence_interval_cross():
     point = only([seen(0, 2.0, stderr=0.1), seen(10, 0.0, stderr=0.1)])
     assert point.smallest == pytest.approx(5.0)
-    assert point.low == pytest.approx(5.0 - 1.96 * 0.1 * 5)
-    assert point.high == pytest.approx(5.0 + 1.96 * 0.1 * 5)
+    assert point.low == pytest.approx(5.0 - 1.95996 * 0.1 * 5, rel=1e-5)
+    assert point.high == pytest.approx(5.0 + 1.95996 * 0.1 * 5, rel=1e-5)
 
 
 def test_higher_may_be_better():
@@ -55,12 +55,14 @@ def test_a_dip_below_the_level_that_does_not_last_is_not_enough():
 
 def test_seeds_are_averaged_and_their_spread_is_the_error_where_there_are_no_replicas():
     observations = [
-        seen(x, y + shift, stderr=None, seed=s) for x, y in ((0, 2.0), (10, 0.0)) for s, shift in ((0, 0.1), (1, -0.1))
+        seen(x, y + shift, stderr=None, seed=s)
+        for x, y in ((0, 2.0), (10, 0.0))
+        for s, shift in ((0, 0.01), (1, -0.01))
     ]
     point = only(observations)
     assert point.smallest == pytest.approx(5.0)
-    # Standard error of two values 0.2 apart is 0.1.
-    assert point.high == pytest.approx(5.0 + 1.96 * 0.1 * 5)
+    # Standard error of two values 0.02 apart is 0.01; Student's t with one degree of freedom is 12.706 at 97.5 %.
+    assert point.high == pytest.approx(5.0 + 12.706 * 0.01 * 5, rel=1e-5)
     assert only([seen(0, 2.0, stderr=None), seen(10, 0.0, stderr=None)]).high is None
 
 
@@ -214,11 +216,15 @@ axis = "verified"
     strict = json.loads(run("experiment", "price", "priced", "--level", "0.0001", "--json").stdout)
     assert {row["smallest"] for row in strict["rows"]} == {None}
     assert run("experiment", "price", "absent").exit_code == 2
+    resumed = run("experiment", "resume", "priced")
+    assert "24 generations in 4 runs, 24 of them already there" in resumed.stderr
     (phase,) = collect(catalog).phases
     assert phase.panels == {"unfiltered": [""]}
     assert phase.cells == {("unfiltered", "", ""): Cell(smallest=0.0, low=0.0, high=0.0)}
     assert phase.largest == 0.5  # 10 of 20 documents
     assert run_query(catalog, phase.sql).rows
+    assert run("experiment", "rm", "priced").exit_code == 0
+    assert run("experiment", "ls", "--json").stdout.count("priced") == 0
 
 
 def test_a_phase_diagram_shows_number_and_band_and_says_when_nothing_was_enough():
