@@ -25,7 +25,8 @@ def run(catalog: "Catalog", out: Output, source: str, *, dry_run: bool) -> None:
     """Run the experiment in FILE (.toml), or the shipped RECIPE of that name.
 
     What is already finished is kept: the same command goes on after an interruption. Every experiment also runs the
-    policy `control`, which trains on real data only, with the same budget.
+    policy `control`, which trains on real data only, with the same budget. Prints what `experiment show` does, or for
+    a sweep with a [price] table what `experiment price` does.
     """
     from provenance.recursion.in_catalog import named_experiments, plan_experiment
 
@@ -35,7 +36,11 @@ def run(catalog: "Catalog", out: Output, source: str, *, dry_run: bool) -> None:
         _preview(plans, out)
     else:
         _run(catalog, plans, command="experiment run")
-        _show(catalog, out, found[0].family or found[0].name)
+        name = found[0].family or found[0].name
+        if found[0].price is not None:
+            _price(catalog, out, name, level=None)
+        else:
+            _show(catalog, out, name)
 
 
 @experiment.command()
@@ -147,6 +152,10 @@ def price(catalog: "Catalog", out: Output, name: str, level: float | None) -> No
     other axes; amounts are shares of the training set, low and high a 95 % band. An empty cell: not even the largest
     amount tried was enough.
     """
+    _price(catalog, out, name, level=level)
+
+
+def _price(catalog: "Catalog", out: Output, name: str, *, level: float | None) -> None:
     from provenance.recursion.priced import price_of
 
     priced = price_of(catalog, name, level)

@@ -209,8 +209,10 @@ level = 10.0
 axis = "verified"
 """
     )
-    assert run("experiment", "run", file, "--json").exit_code == 0
+    ran = run("experiment", "run", file, "--json")
+    assert ran.exit_code == 0
     priced = json.loads(run("experiment", "price", "priced", "--json").stdout)
+    assert json.loads(ran.stdout) == priced
     assert priced["columns"] == ["policy", "smallest", "low", "high"]
     assert {row["policy"]: row["smallest"] for row in priced["rows"]} == {"unfiltered": 0.0}
     strict = json.loads(run("experiment", "price", "priced", "--level", "0.0001", "--json").stdout)
