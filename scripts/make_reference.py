@@ -21,7 +21,8 @@ def cli_page() -> str:
     parts = [
         MADE,
         "# Command line\n",
-        *_describe(cli, click.Context(cli, info_name="provenance", terminal_width=100)),
+        # With the group's own settings: click remembers a command's help option from the first context it is shown in.
+        *_describe(cli, click.Context(cli, info_name="provenance", terminal_width=100, **cli.context_settings)),
     ]
     return "\n".join(parts)
 
