@@ -21,13 +21,13 @@ def cli_page() -> str:
     parts = [
         MADE,
         "# Command line\n",
-        # With the group's own settings: click remembers a command's help option from the first context it is shown in.
         *_describe(cli, click.Context(cli, info_name="provenance", terminal_width=100, **cli.context_settings)),
     ]
     return "\n".join(parts)
 
 
 def _describe(command: click.Command, context: click.Context) -> list[str]:
+    command._help_option = None  # click keeps the one of the first context that asked, which may have had other names
     parts = [f"## `{context.command_path}`\n", "```text", command.get_help(context).rstrip(), "```\n"]
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
