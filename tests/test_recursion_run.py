@@ -278,6 +278,12 @@ def test_the_real_documents_are_those_the_predicate_says(books):
     assert len(some.texts) == len([n for n in range(1, len(TEXTS) + 1) if str(n).endswith("1")])
 
 
+def test_a_verifier_has_nothing_to_judge_in_texts(books):
+    described = text_experiment(detector={"verifier": {"phi": 0.9, "psi": 0.1}})
+    with pytest.raises(ConfigError, match=r"\[detector\.verifier\] judges right and wrong samples; world 'ngram'"):
+        list(run_in_catalog(books, plan_experiment(books, described)))
+
+
 def test_a_held_out_corpus_trains_no_model(catalog, run, write_jsonl):
     path = write_jsonl("kept.jsonl", [{"text": text} for text in TEXTS])
     assert run("corpus", "add", "books", path, "--origin", "human", "--held-out").exit_code == 0
@@ -366,6 +372,9 @@ def test_the_command_runs_resumes_shows_and_compares(books, run, tmp_path):
         ('name = "a"\nworld = "ngram"\ngenerations = 1\npolicies = ["replace"]\nbudget = {documents = 5}',
          "world 'ngram' needs texts", "name a corpus or a mix"),
         (TINY + 'real.corpus = "b"', "no corpus named 'b'", ""),
+        ('name = "a"\nworld = "gaussian"\ngenerations = 1\nbudget = {documents = 5}\n'
+         'policies = ["replace", {name = "p", share = [{where = "age = 1", share = 0.9}]}]',
+         "policies[2]: the shares sum to 0.9, not 1", ""),
     ],
 )  # fmt: skip
 def test_a_wrong_experiment_file_is_one_error_with_a_hint(run, tmp_path, catalog, toml, message, hint):

@@ -205,6 +205,11 @@ def build_world(plan: Plan) -> Any:
             raise ConfigError(
                 f"world {plan.experiment.world!r} needs texts", hint="name a corpus or a mix under [real]"
             )
+        if plan.experiment.detector is not None and plan.experiment.detector.verifier is not None:
+            raise ConfigError(
+                f"[detector.verifier] judges right and wrong samples; world {plan.experiment.world!r} has texts",
+                hint="use detector.simulated or a trained detector's name",
+            )
         return world(plan.real.texts, plan.experiment.model, plan.experiment.sampling)
     if plan.real is not None:
         raise ConfigError(
