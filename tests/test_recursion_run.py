@@ -372,7 +372,7 @@ def test_the_command_runs_resumes_shows_and_compares(books, run, tmp_path):
         ('name = "a"\nworld = "ngram"\ngenerations = 1\npolicies = ["replace"]\nbudget = {documents = 5}',
          "world 'ngram' needs texts", "name a corpus or a mix"),
         (TINY + 'real.corpus = "b"', "no corpus named 'b'", ""),
-        ('name = "a"\nworld = "gaussian"\ngenerations = 1\npolicies = ["replace", {name = "p", share = [{share = 0.9}]}]',
+        ('name = "a"\nworld = "kde"\ngenerations = 1\npolicies = ["replace", {name = "p", share = [{share = 0.9}]}]',
          "policies[2]: the shares sum to 0.9, not 1", ""),
     ],
 )  # fmt: skip
