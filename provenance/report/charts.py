@@ -13,7 +13,7 @@ from provenance.report.collect import Chart, PublishedPoint, Series
 
 WIDTH, HEIGHT = 560, 320
 _LEFT, _TOP, _BOTTOM = 58, 14, 42
-_LETTER = 6.4  # width of one letter of a line's name; the right margin holds the longest
+_LETTER = 7.0  # width of one letter of a line's name; the right margin holds the longest
 # Okabe and Ito's palette: told apart by readers with any kind of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A6D00", "#555555")
 _LABEL_GAP = 13.0

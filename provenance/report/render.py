@@ -42,8 +42,8 @@ def _cell(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 1e12):
+        return f"{value:,.0f}"
     if isinstance(value, float):
         return f"{value:,.4g}"
     return str(value)
