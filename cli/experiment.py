@@ -25,7 +25,8 @@ def run(catalog: "Catalog", out: Output, source: str, *, dry_run: bool) -> None:
     """Run the experiment in FILE (.toml), or the shipped RECIPE of that name.
 
     What is already finished is kept: the same command goes on after an interruption. Every experiment also runs the
-    policy `control`, which trains on real data only, with the same budget.
+    policy `control`, which trains on real data only, with the same budget. Prints what `experiment show` does, or for
+    a sweep with a [price] table what `experiment price` does.
     """
     from provenance.recursion.in_catalog import named_experiments, plan_experiment
 
@@ -35,7 +36,11 @@ def run(catalog: "Catalog", out: Output, source: str, *, dry_run: bool) -> None:
         _preview(plans, out)
     else:
         _run(catalog, plans, command="experiment run")
-        _show(catalog, out, found[0].family or found[0].name)
+        name = found[0].family or found[0].name
+        if found[0].price is not None:
+            _price(catalog, out, name, level=None)
+        else:
+            _show(catalog, out, name)
 
 
 @experiment.command()
@@ -43,10 +48,15 @@ def run(catalog: "Catalog", out: Output, source: str, *, dry_run: bool) -> None:
 @with_output
 @with_catalog
 def resume(catalog: "Catalog", out: Output, name: str) -> None:
-    """Go on with experiment NAME where it stopped, with the settings it was started with."""
+    """Go on with experiment NAME where it stopped, with the settings it was started with.
+
+    Of a sweep, with every point that was started; `experiment run` with the same file starts the others too.
+    """
+    from provenance.catalog.experiments import members
     from provenance.recursion.in_catalog import plan_experiment, stored_experiment
 
-    _run(catalog, [plan_experiment(catalog, stored_experiment(catalog, name))], command="experiment resume")
+    plans = [plan_experiment(catalog, stored_experiment(catalog, member)) for member in members(catalog, name)]
+    _run(catalog, plans, command="experiment resume")
     _show(catalog, out, name)
 
 
@@ -139,12 +149,23 @@ def price(catalog: "Catalog", out: Output, name: str, level: float | None) -> No
     """The price of lost provenance: the smallest amount of verified human data that keeps NAME's metric good enough.
 
     NAME is an experiment file with a [price] table and a sweep over that amount. One row per policy and setting of the
-    other axes; low and high are a 95 % band. An empty cell: not even the largest amount tried was enough.
+    other axes; amounts are shares of the training set, low and high a 95 % band. An empty cell: not even the largest
+    amount tried was enough.
     """
-    from provenance.recursion.in_catalog import price_of
+    _price(catalog, out, name, level=level)
 
-    columns, rows = price_of(catalog, name, level)
-    out.rows("provenance.experiment.price/1", columns, rows)
+
+def _price(catalog: "Catalog", out: Output, name: str, *, level: float | None) -> None:
+    from provenance.recursion.priced import price_of
+
+    priced = price_of(catalog, name, level)
+    rows = [
+        (point.policy, *map(point.setting.get, priced.axes), point.smallest, point.low, point.high)
+        for point in priced.points
+    ]
+    out.rows("provenance.experiment.price/1", ["policy", *priced.axes, "smallest", "low", "high"], rows)
+    better = "at least" if priced.higher_is_better else "at most"
+    note(f"good enough: {priced.metric} {better} {priced.level:g}, where the control has {priced.control or 0:.4g}")
 
 
 @experiment.command()
@@ -152,14 +173,14 @@ def price(catalog: "Catalog", out: Output, name: str, level: float | None) -> No
 @dry_run_option
 @with_catalog
 def rm(catalog: "Catalog", name: str, *, dry_run: bool) -> None:
-    """Forget experiment NAME's numbers and delete its files. Corpora it wrote stay."""
-    from provenance.catalog.experiments import experiment_config
+    """Forget experiment NAME's numbers, or those of a whole sweep, and delete its files. Corpora it wrote stay."""
+    from provenance.catalog.experiments import members
     from provenance.recursion.in_catalog import remove
 
-    experiment_config(catalog, name)
-    if not dry_run:
-        remove(catalog, name)
-    click.echo(f"{'would remove' if dry_run else 'removed'} experiment {name}")
+    for member in members(catalog, name):
+        if not dry_run:
+            remove(catalog, member)
+        click.echo(f"{'would remove' if dry_run else 'removed'} experiment {member}")
 
 
 @experiment.command()

@@ -37,8 +37,15 @@ def checked(model: type[ConfigT], data: Mapping[str, Any], source: str) -> Confi
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        # A misspelled key is often also a missing one: say the misspelling.
-        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        # A misspelled key is often also a missing one: say the misspelling. Where a name or a table may stand, what is
+        # wrong inside a given table says more than that it is no name.
+        first = min(
+            error.errors(),
+            key=lambda found: (
+                found["type"] != "extra_forbidden",
+                isinstance(found["input"], dict) and found["type"] == "string_type",
+            ),
+        )
         where = _key(first["loc"])
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"{source}: unknown key {where!r}", hint=_suggest(model, first["loc"])) from None
@@ -63,6 +70,8 @@ def _key(location: tuple[int | str, ...]) -> str:
 def _suggest(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     known = sorted(_keys(model, set()))
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    if not known:
+        return "this table takes no keys"
     return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
 
 

@@ -1,6 +1,7 @@
 """The Kneser-Ney world against a plain reading of the formulas, and the spelling of unknown words."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from provenance.plugins import Part
 from provenance.recursion.models import kneser_ney, words
 from provenance.recursion.models.ngram import NgramWorld
 from provenance.recursion.models.spelling import Spelling
+from provenance.recursion.models.tilt import Decoding
 from provenance.seeds import stream
 
 documents = st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=8), min_size=1, max_size=6)
@@ -84,12 +86,13 @@ def test_after_any_history_the_probabilities_of_all_words_sum_to_one(docs, order
     assert last.sum() == pytest.approx(1.0)
 
 
-def test_sampled_words_follow_the_probabilities():
+@pytest.mark.parametrize("decoding", [None, Decoding(top_p=1.0)], ids=["by descent", "from whole distributions"])
+def test_sampled_words_follow_the_probabilities(decoding):
     docs = [[0, 1, 2, 0, 1], [0, 2, 2, 1], [3, 1, 0]]
     data = batch(docs)
     model = kneser_ney.fit(data["ids"], data["offsets"], order=3, vocabulary=5)
     n = 40_000
-    drawn = kneser_ney.sample(model, np.full(n, 2), stream(1)).reshape(n, 2)
+    drawn = kneser_ney.sample(model, np.full(n, 2), stream(1), decoding).reshape(n, 2)
     first = kneser_ney.probabilities(model, np.arange(5), np.arange(6))[:4]
     # Sampling leaves the mass of unknown words out, at the lowest order only.
     unknown = kneser_ney.probabilities(model, np.array([-1]), np.array([0, 1]))[0]
@@ -105,6 +108,23 @@ def test_sampled_words_follow_the_probabilities():
     p[model.levels[0].keys[model.levels[0].keys < 4]] += u * base[model.levels[0].keys < 4]
     share = np.bincount(after_0, minlength=4)[:4] / len(after_0)
     assert np.all(np.abs(share - p) < 4 * np.sqrt(p * (1 - p) / len(after_0)) + 1e-12)
+
+
+def test_the_likeliest_word_alone_is_left_at_top_k_1_and_nearly_so_when_cold():
+    data = batch([[0, 1, 2, 0, 1], [0, 2, 2, 1], [3, 1, 0]])
+    model = replace(kneser_ney.fit(data["ids"], data["offsets"], order=3, vocabulary=5), novel=0.0)
+    greedy = kneser_ney.sample(model, np.full(100, 6), stream(1), Decoding(top_k=1)).reshape(100, 6)
+    assert (greedy == greedy[0]).all()
+    history = []
+    for token in greedy[0].tolist():
+        tries = np.concatenate([[*history, candidate] for candidate in range(4)])
+        offsets = np.arange(5) * (len(history) + 1)
+        p = kneser_ney.probabilities(model, tries, offsets)[len(history) :: len(history) + 1]
+        assert p.sum() == pytest.approx(1.0)
+        assert p[token] == pytest.approx(p.max())
+        history.append(token)
+    cold = kneser_ney.sample(model, np.full(100, 1), stream(1), Decoding(temperature=0.02))
+    assert set(cold.tolist()) == {int(greedy[0, 0])}
 
 
 def test_a_word_that_is_gone_never_comes_back():
@@ -180,8 +200,10 @@ def test_what_the_world_cannot_do_is_refused():
         NgramWorld(["", ""], {}, {})
     with pytest.raises(ConfigError, match=r"order: .*, got 1"):
         NgramWorld(["a"], {"order": 1}, {})
-    with pytest.raises(ConfigError, match="unknown key 'temperature'"):
-        NgramWorld(["a"], {}, {"temperature": 0.5})
+    with pytest.raises(ConfigError, match="unknown key 'heat'"):
+        NgramWorld(["a"], {}, {"heat": 0.5})
+    with pytest.raises(ConfigError, match=r"temperature: .* got 0"):
+        NgramWorld(["a"], {}, {"temperature": 0})
     world = NgramWorld(["a b"], {}, {})
     with pytest.raises(ConfigError, match="weight"):
         world.fit([Part(batch=world.encode(["a b"]), weight=0.5)], stream(0))

@@ -1,12 +1,20 @@
 """Where a curve crosses its level, and how sure that is; sweeps that make the curves."""
 
 import json
+import math
+import re
+from dataclasses import replace
 
 import pytest
 
+from provenance.catalog.query import run_query
 from provenance.errors import ConfigError
 from provenance.recursion.config import experiments_of
 from provenance.recursion.price import Observation, price
+from provenance.recursion.theory.web import Web, drift, smallest_verified
+from provenance.report.collect import collect
+from provenance.report.heatmap import heat_map
+from provenance.report.phase import Cell, Phase
 
 
 def seen(amount, value, *, stderr=0.0, policy="p", seed=0, **setting):
@@ -26,8 +34,8 @@ def test_the_price_is_where_the_line_between_two_amounts_crosses_the_level():
 def test_the_band_is_where_the_ends_of_the_confidence_interval_cross():
     point = only([seen(0, 2.0, stderr=0.1), seen(10, 0.0, stderr=0.1)])
     assert point.smallest == pytest.approx(5.0)
-    assert point.low == pytest.approx(5.0 - 1.96 * 0.1 * 5)
-    assert point.high == pytest.approx(5.0 + 1.96 * 0.1 * 5)
+    assert point.low == pytest.approx(5.0 - 1.95996 * 0.1 * 5, rel=1e-5)
+    assert point.high == pytest.approx(5.0 + 1.95996 * 0.1 * 5, rel=1e-5)
 
 
 def test_higher_may_be_better():
@@ -47,12 +55,14 @@ def test_a_dip_below_the_level_that_does_not_last_is_not_enough():
 
 def test_seeds_are_averaged_and_their_spread_is_the_error_where_there_are_no_replicas():
     observations = [
-        seen(x, y + shift, stderr=None, seed=s) for x, y in ((0, 2.0), (10, 0.0)) for s, shift in ((0, 0.1), (1, -0.1))
+        seen(x, y + shift, stderr=None, seed=s)
+        for x, y in ((0, 2.0), (10, 0.0))
+        for s, shift in ((0, 0.01), (1, -0.01))
     ]
     point = only(observations)
     assert point.smallest == pytest.approx(5.0)
-    # Standard error of two values 0.2 apart is 0.1.
-    assert point.high == pytest.approx(5.0 + 1.96 * 0.1 * 5)
+    # Standard error of two values 0.02 apart is 0.01; Student's t with one degree of freedom is 12.706 at 97.5 %.
+    assert point.high == pytest.approx(5.0 + 12.706 * 0.01 * 5, rel=1e-5)
     assert only([seen(0, 2.0, stderr=None), seen(10, 0.0, stderr=None)]).high is None
 
 
@@ -93,6 +103,31 @@ def test_a_sweep_is_every_combination_with_its_place_in_the_name():
     assert found[3].model == {"replicas": 2}
     assert found[3].point == {"n": 30, "kept": 2}
     assert {one.family for one in found} == {"sweepy"}
+
+
+def test_a_policy_that_no_detector_can_change_is_not_run_for_each_detector():
+    blind = {"name": "blind", "share": [{"where": "age = 1", "share": 1.0}]}
+    asking = {"name": "asking", "share": [{"where": "age = 1", "weight": "1 - p_model", "share": 1.0}]}
+    tables = {
+        **BASE,
+        "policies": [blind, asking, "detected"],
+        "detector": {"simulated": {"true_positive_rate": 0.5, "false_positive_rate": 0.1}},
+        "sweep": [
+            {"name": "n", "keys": ["budget.documents"], "values": [20, 30]},
+            {"name": "tpr", "keys": ["detector.simulated.true_positive_rate"], "values": [0.5, 0.9]},
+        ],
+    }
+    ran = [(sorted(p.name for p in one.resolved_policies()), one.point) for one in experiments_of(tables, "x.toml")]
+    assert ran == [
+        (["blind", "control"], {"n": 20}),
+        (["blind", "control"], {"n": 30}),
+        (["asking", "control", "detected"], {"n": 20, "tpr": 0.5}),
+        (["asking", "control", "detected"], {"n": 20, "tpr": 0.9}),
+        (["asking", "control", "detected"], {"n": 30, "tpr": 0.5}),
+        (["asking", "control", "detected"], {"n": 30, "tpr": 0.9}),
+    ]
+    only_blind = {**tables, "policies": [blind]}
+    assert len(experiments_of(only_blind, "x.toml")) == 4
 
 
 @pytest.mark.parametrize("key", ["policies.7.name", "name.x", "policies.first"])
@@ -141,7 +176,7 @@ published = [{ x = 20, y = 0.96, spread = 0.1 }]
     assert figure["published"] == [{"x": 20.0, "y": 0.96, "spread": 0.1, "series": ""}]
 
 
-def test_the_command_prices_a_swept_experiment(run, tmp_path):
+def test_the_command_and_the_report_price_a_swept_experiment(run, catalog, tmp_path):
     file = tmp_path / "price.toml"
     file.write_text(
         """
@@ -174,10 +209,60 @@ level = 10.0
 axis = "verified"
 """
     )
-    assert run("experiment", "run", file, "--json").exit_code == 0
+    ran = run("experiment", "run", file, "--json")
+    assert ran.exit_code == 0
     priced = json.loads(run("experiment", "price", "priced", "--json").stdout)
+    assert json.loads(ran.stdout) == priced
     assert priced["columns"] == ["policy", "smallest", "low", "high"]
-    assert {row["policy"]: row["smallest"] for row in priced["rows"]} == {"control": 0.0, "unfiltered": 0.0}
+    assert {row["policy"]: row["smallest"] for row in priced["rows"]} == {"unfiltered": 0.0}
     strict = json.loads(run("experiment", "price", "priced", "--level", "0.0001", "--json").stdout)
     assert {row["smallest"] for row in strict["rows"]} == {None}
     assert run("experiment", "price", "absent").exit_code == 2
+    resumed = run("experiment", "resume", "priced")
+    assert "24 generations in 4 runs, 24 of them already there" in resumed.stderr
+    (phase,) = collect(catalog).phases
+    assert phase.panels == {"unfiltered": [""]}
+    assert phase.cells == {("unfiltered", "", ""): Cell(smallest=0.0, low=0.0, high=0.0)}
+    assert phase.largest == 0.5  # 10 of 20 documents
+    assert run_query(catalog, phase.sql).rows
+    assert run("experiment", "rm", "priced").exit_code == 0
+    assert run("experiment", "ls", "--json").stdout.count("priced") == 0
+
+
+def test_a_phase_diagram_shows_number_and_band_and_says_when_nothing_was_enough():
+    cells = {
+        ("detected", "0.9", "tpr 0.5, fpr 0.1"): Cell(smallest=0.125, low=0.1, high=0.15),
+        ("detected", "0.9", "tpr 0.9, fpr 0.1"): Cell(smallest=0.0, low=0.0, high=0.0),
+        ("<b>", "0.9", ""): Cell(smallest=None, low=0.7, high=None),
+    }
+    phase = Phase(
+        title="t", note="n", row_label="model share", rows=["0.9"],
+        panels={"detected": ["tpr 0.5, fpr 0.1", "tpr 0.9, fpr 0.1"], "<b>": [""]}, cells=cells, largest=0.8, sql="",
+    )  # fmt: skip
+    svg = heat_map(phase)
+    assert svg.count("<rect") == 3
+    in_cells = re.findall(r"style='fill:#[^>]+>([^<>]+)</text>", svg)
+    assert in_cells == ["12", "10 to 15", "0", "&gt; 80", "70 to &gt; 80"]
+    assert "&lt;b&gt;" in svg
+    assert "<b>" not in svg
+    assert "nothing was measured" in heat_map(replace(phase, cells={}))
+
+
+def test_the_price_of_the_closed_form_lies_where_its_drift_crosses_the_level():
+    web = Web(budget=100, verified=0, arrivals=111, writes=1000)
+    level = 0.02
+    amount = smallest_verified(20, web, level)
+    around = [drift(20, replace(web, verified=n)) for n in (int(amount), int(amount) + 1)]
+    assert around[0] > level >= around[1]
+    assert smallest_verified(20, web, 1.0) == 0.0
+    assert smallest_verified(20, web, 0.001) == math.inf
+
+
+def test_the_closed_form_of_a_web_without_models_or_archive_is_one_fit():
+    # All new human data every time: 1 / n. All from the model's own samples: replace's law, 1 - (1 - 1 / n)^fits.
+    fresh = Web(budget=50, verified=0, arrivals=10**6, writes=100, true_positive_rate=1.0)
+    assert drift(30, fresh) == pytest.approx(1 / 50)
+    closed = Web(budget=50, verified=0, arrivals=0, writes=50)
+    assert drift(30, closed) == pytest.approx(1 - (1 - 1 / 50) ** 30)
+    # The archive alone, always the same 50.
+    assert drift(30, replace(closed, verified=50)) == pytest.approx(1 / 50)

@@ -8,7 +8,7 @@ import pytest
 
 from provenance.catalog.query import run_query
 from provenance.config import checked
-from provenance.errors import ConfigError, DataError, NotFoundError, ProvenanceError
+from provenance.errors import CatalogError, ConfigError, DataError, NotFoundError, ProvenanceError
 from provenance.recursion.config import Experiment
 from provenance.recursion.in_catalog import (
     load_real,
@@ -193,6 +193,31 @@ def test_a_full_disk_is_one_clear_error_and_leaves_what_was_finished(tmp_path, m
     assert contents(whole) == contents(other)
 
 
+def test_a_full_disk_under_the_catalog_names_generation_and_policy_and_resumes(books, monkeypatch):
+    from provenance.catalog import experiments
+    from provenance.catalog.ledger import Activity
+
+    described = text_experiment(seeds=[0], policies=["replace"])
+    real_insert = experiments.insert_generation
+
+    def full(con, row, metrics, **more):
+        if row.generation == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real_insert(con, row, metrics, **more)
+
+    def refused(*_):
+        raise CatalogError("the catalog refused the change")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(experiments, "insert_generation", full)
+        broken.setattr(Activity, "finish", refused)  # on a full disk the ledger cannot be written either
+        with pytest.raises(ProvenanceError, match=r"policy 'replace', generation 1: No space left"):
+            list(run_in_catalog(books, plan_experiment(books, described)))
+    list(run_in_catalog(books, plan_experiment(books, described)))
+    count = "select count(*), count(distinct generation) from generations where run_id = 'tale/replace-s0'"
+    assert rows(books, count) == [(3, 3)]
+
+
 def test_a_preview_writes_nothing_and_counts_what_is_left(tmp_path):
     small = plan(tmp_path)
     seen = preview([small])
@@ -230,7 +255,7 @@ def test_what_models_wrote_returns_to_the_catalog_with_its_lineage(books):
 
 def test_running_again_changes_no_row(books):
     tables = ("generations", "metrics", "models", "lineage", "documents", "runs")
-    planned = plan_experiment(books, text_experiment())
+    planned = plan_experiment(books, text_experiment(seeds=[0]))
     list(run_in_catalog(books, planned))
     before = {table: sorted(map(str, rows(books, f"from {table}"))) for table in tables}
     assert all(result.resumed for result in run_in_catalog(books, planned))
@@ -251,6 +276,12 @@ def test_the_real_documents_are_those_the_predicate_says(books):
         load_real(books, text_experiment(real={"corpus": "books", "where": "origin = 'model'"}).real)
     some = load_real(books, text_experiment(real={"corpus": "books", "where": "key like '%1'", "held_out": 0.0}).real)
     assert len(some.texts) == len([n for n in range(1, len(TEXTS) + 1) if str(n).endswith("1")])
+
+
+def test_a_verifier_has_nothing_to_judge_in_texts(books):
+    described = text_experiment(detector={"verifier": {"phi": 0.9, "psi": 0.1}})
+    with pytest.raises(ConfigError, match=r"\[detector\.verifier\] judges right and wrong samples; world 'ngram'"):
+        list(run_in_catalog(books, plan_experiment(books, described)))
 
 
 def test_a_held_out_corpus_trains_no_model(catalog, run, write_jsonl):
@@ -341,6 +372,8 @@ def test_the_command_runs_resumes_shows_and_compares(books, run, tmp_path):
         ('name = "a"\nworld = "ngram"\ngenerations = 1\npolicies = ["replace"]\nbudget = {documents = 5}',
          "world 'ngram' needs texts", "name a corpus or a mix"),
         (TINY + 'real.corpus = "b"', "no corpus named 'b'", ""),
+        ('name = "a"\nworld = "kde"\ngenerations = 1\npolicies = ["replace", {name = "p", share = [{share = 0.9}]}]',
+         "policies[2]: the shares sum to 0.9, not 1", ""),
     ],
 )  # fmt: skip
 def test_a_wrong_experiment_file_is_one_error_with_a_hint(run, tmp_path, catalog, toml, message, hint):

@@ -186,3 +186,46 @@ def mean_log_likelihood(x, model):
         for weight, mean, cov in zip(model["weights"][0], model["means"][0], model["covs"][0], strict=True)
     ]
     return float(logsumexp(parts, axis=0).mean())
+
+
+def torch_draws(seed):
+    import torch
+
+    from provenance.recursion.models.on_device import TorchDraws
+
+    return TorchDraws(torch.device("cpu"), stream(seed))
+
+
+def test_draws_on_a_torch_device_follow_the_same_laws_and_repeat():
+    n = 50_000
+    draws = torch_draws(1)
+    z, gamma = draws.standard_normal(n), draws.standard_gamma(4.5, size=n)
+    assert abs(z.mean()) < 4 / np.sqrt(n)
+    assert abs(z.var() - 1) < 4 * np.sqrt(2 / n)
+    assert abs(gamma.mean() - 4.5) < 4 * np.sqrt(4.5 / n)
+    assert draws.standard_gamma(np.array([0.0, 3.0]))[0] == 0.0
+    p = np.array([0.5, 0.0, 0.3, 0.2, 0.0])
+    counts = draws.multinomial(np.full(n, 7), np.broadcast_to(p, (n, 5)))
+    assert (counts.sum(axis=1) == 7).all()
+    assert np.all(np.abs(counts.mean(axis=0) - 7 * p) <= 4 * np.sqrt(7 * p * (1 - p) / n))
+    covariance = np.cov(counts[:, 0], counts[:, 2])[0, 1]
+    assert abs(covariance + 7 * 0.5 * 0.3) < 0.05
+    again = torch_draws(1)
+    assert (again.standard_normal(n) == z).all()
+
+
+@pytest.mark.parametrize("name", ["gaussian", "categorical"])
+def test_a_device_that_is_not_there_is_one_clear_error(name):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(ConfigError, match=f"world '{name}': device = 'cuda', but there is no CUDA device"):
+        build(name, device="cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["gaussian", "categorical"])
+def test_a_world_on_a_gpu_repeats_its_bytes(name):
+    first, again = (one_generation(build(name, device="cuda")) for _ in range(2))
+    assert {k: digest(v) for k, v in first[2].items()} == {k: digest(v) for k, v in again[2].items()}

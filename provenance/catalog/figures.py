@@ -45,6 +45,8 @@ def figure_of(catalog: "Catalog", name: str) -> dict[str, Any] | None:
         point = orjson.loads(point_json)
         if asked["x"] == "generation":
             x, rest = generation, point
+        elif asked["x"] not in point:
+            continue  # a policy that the figure's axis does not touch
         else:
             x, rest = point[asked["x"]], {axis: value for axis, value in point.items() if axis != asked["x"]}
         label = ", ".join([policy, *(f"{axis} {value}" for axis, value in rest.items())])

@@ -1,5 +1,6 @@
 """The activities ledger: which command ran with what, when, on which code, and what came of it."""
 
+import logging
 import os
 import platform
 import subprocess
@@ -15,11 +16,14 @@ import orjson
 
 import provenance
 from provenance.catalog import chain
+from provenance.errors import ProvenanceError
 
 if TYPE_CHECKING:
     import duckdb
 
     from provenance.catalog.store import Catalog
+
+logger = logging.getLogger(__name__)
 
 
 @cache
@@ -115,7 +119,11 @@ def activity(catalog: "Catalog", command: str, params: Mapping[str, Any]) -> Ite
         yield running
     except BaseException as error:
         if not running.committed:
-            running.finish("failed", f"{type(error).__name__}: {error}"[:2000])
+            try:
+                running.finish("failed", f"{type(error).__name__}: {error}"[:2000])
+            except (ProvenanceError, OSError) as second:
+                # On a full disk this fails too. The first error says more, and the row left running is found by doctor.
+                logger.info("the failure could not be written to the ledger: %s", second)
         raise
     if not running.committed:
         running.finish("done")

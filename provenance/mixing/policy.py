@@ -4,6 +4,7 @@ A policy is a list of shares. `take` shares are served first; `share` fractions 
 must sum to 1. A row belongs to the first share that draws it.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
@@ -90,6 +91,15 @@ class MixPolicy(Config):
             raise ValueError(f"the shares sum to {sum(fractions):.10g}, not 1")
         return self
 
+    @property
+    def asks_for_scores(self) -> bool:
+        """Whether any share looks at what a detector said; if none does, no detector changes the mix."""
+        return any(
+            re.search(r"\b(p_model|tag)\b", sql or "")
+            for share in self.shares
+            for sql in (share.where, share.weight, share.order, share.by)
+        )
+
 
 def parse_policy(data: dict[str, Any], source: str) -> MixPolicy:
     """A policy from TOML tables. Raises ConfigError naming `source` and the key."""
@@ -115,9 +125,14 @@ def load_policy(reference: str, *, folder: Path | None = None) -> MixPolicy:
 
 def shipped_policy(name: str) -> MixPolicy | None:
     """The policy that ships under this name; None where there is none."""
-    file = files("provenance.recipes").joinpath(f"{name}.toml")
-    tables = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    tables = shipped_tables(name)
     return parse_policy(tables, f"policy {name!r}") if "share" in tables else None
+
+
+def shipped_tables(name: str) -> dict[str, Any]:
+    """The tables of the shipped TOML file of this name; none where there is no such file."""
+    file = files("provenance.recipes").joinpath(f"{name}.toml")
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def shipped_policies() -> list[str]:

@@ -30,6 +30,11 @@ Draw = Callable[[Counts, np.random.Generator], dict[str, Arrays]]
 Verdict = tuple[float, str | None]
 """p_model and tag."""
 
+POOL_COLUMNS = (
+    "generation", "age", "origin", "p_model", "tag", "source", "subgroup", "n_tokens", "uses", "arrived", "n",
+)  # fmt: skip
+"""What a policy may ask for."""
+
 WRONG = "wrong"
 """The subgroup a verifier should reject."""
 
@@ -81,6 +86,7 @@ class CohortPool:
         self.samples = budget.documents
         self._cohorts: list[Cohort] = []
         self.real: Sequence[Arrays] = ()
+        self._fixed: pa.Table | None = None
 
     def begin(self) -> Training:
         """Generation 0: as many real samples as the budget, the same for every policy."""
@@ -105,7 +111,11 @@ class CohortPool:
             policy, values, self._sizes(), replicas=self._world.replicas, budget=self._budget, rng=rng
         )
         if not counts.any(axis=1).all():
-            raise ConfigError(f"policy {policy.name!r} leaves nothing to train on")
+            raise ConfigError(
+                f"policy {policy.name!r} leaves nothing to train on",
+                hint=f"its shares take {', '.join(repr(share.where) for share in policy.shares)} of a pool with "
+                + ", ".join(sorted({f"{c.origin} {c.source}" for c in self._cohorts})[:8]),
+            )
         return self._training(counts, weights, realised, generation=generation)
 
     def write(self, model: Any, *, generation: int) -> Written:
@@ -125,22 +135,32 @@ class CohortPool:
 
     def table(self, generation: int) -> pa.Table:
         """What a policy sees; `n` is the cohort's size, the mean over replicas."""
-        rows = self._cohorts
-        return pa.table(
+        fixed = self._fixed_columns()
+        columns = {name: fixed[name] for name in fixed.column_names}
+        columns["age"] = pa.array(generation + 1 - fixed["generation"].to_numpy())
+        columns["uses"] = pa.array([cohort.uses for cohort in self._cohorts], pa.int64())
+        return pa.table({name: columns[name] for name in POOL_COLUMNS})
+
+    def _fixed_columns(self) -> pa.Table:
+        """The columns that stay, grown by what is new: thousands of generations are not listed again every time."""
+        rows = self._cohorts[self._fixed.num_rows if self._fixed is not None else 0 :]
+        if not rows and self._fixed is not None:
+            return self._fixed
+        new = pa.table(
             {
-                "generation": [cohort.generation for cohort in rows],
-                "age": [generation + 1 - cohort.generation for cohort in rows],
-                "origin": [cohort.origin for cohort in rows],
+                "generation": pa.array([cohort.generation for cohort in rows], pa.int64()),
+                "origin": pa.array([cohort.origin for cohort in rows], pa.string()),
                 "p_model": pa.array([cohort.p_model for cohort in rows], pa.float64(), from_pandas=True),
                 "tag": pa.array([cohort.tag for cohort in rows], pa.string()),
-                "source": [cohort.source for cohort in rows],
-                "subgroup": [cohort.subgroup for cohort in rows],
+                "source": pa.array([cohort.source for cohort in rows], pa.string()),
+                "subgroup": pa.array([cohort.subgroup for cohort in rows], pa.string()),
                 "n_tokens": np.ones(len(rows), dtype=np.int64),
-                "uses": [cohort.uses for cohort in rows],
-                "arrived": [cohort.arrived for cohort in rows],
-                "n": [float(cohort.size.mean()) for cohort in rows],
+                "arrived": pa.array([cohort.arrived for cohort in rows], pa.int64()),
+                "n": pa.array([float(cohort.size.mean()) for cohort in rows], pa.float64()),
             }
         )
+        self._fixed = new if self._fixed is None else pa.concat_tables([self._fixed, new]).combine_chunks()
+        return self._fixed
 
     def _sizes(self) -> Counts:
         """Sizes of all cohorts, shape (replicas or 1, cohorts)."""
@@ -159,9 +179,10 @@ class CohortPool:
             batch = self._batch(cohort)
             while left.any():  # more than once around only where on_shortfall = "upsample"
                 now = np.minimum(left, cohort.size)
-                rng = seeds.stream(self._seed, "thin", generation, int(index))
-                whole = bool((now == cohort.size).all())
-                piece = batch if whole else self._world.split(batch, self._each(now), rng)[0]
+                piece = batch
+                if (now != cohort.size).any():
+                    rng = seeds.stream(self._seed, "thin", generation, int(index))
+                    piece = self._world.split(batch, self._each(now), rng)[0]
                 parts.append(Part(batch=piece, weight=float(weights[index])))
                 left = left - now
         return Training(parts=parts, realised=realised, record={"used": np.asarray(used)}, trained_on=trained_on)

@@ -1,6 +1,7 @@
 """What an experiment file may say. Knows no world by name: each world checks its own tables."""
 
 import copy
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -110,7 +111,7 @@ class Price(Config):
     level: float
     """Good enough is at most this, or at least this where higher is better."""
     axis: str
-    """The sweep axis that holds the amount, in documents of the budget."""
+    """The sweep axis that holds the amount, in documents; the answer is a share of the budget."""
 
 
 class MetricChoice(Config):
@@ -161,7 +162,7 @@ class Experiment(Config):
 
     def resolved_policies(self, folder: Path | None = None) -> list[MixPolicy]:
         """The policies read from their files, the real-data control added. Raises ConfigError on equal names."""
-        found = [load_policy(policy, folder=folder) if isinstance(policy, str) else policy for policy in self.policies]
+        found = _resolved(self.policies, folder)
         if not any(policy.name == CONTROL for policy in found):
             found.append(load_policy(CONTROL))
         return found
@@ -169,26 +170,43 @@ class Experiment(Config):
 
 def load_experiments(path: Path) -> list[Experiment]:
     """The experiments in a TOML file: one, or every point of its sweep. Raises ConfigError naming file and key."""
-    return experiments_of(read_toml(path), str(path))
+    return experiments_of(read_toml(path), str(path), path.resolve().parent)
 
 
-def experiments_of(tables: dict[str, Any], source: str) -> list[Experiment]:
+def experiments_of(tables: dict[str, Any], source: str, folder: Path | None = None) -> list[Experiment]:
     """The experiments that `tables` describe. Raises ConfigError naming `source` and the key."""
     whole = checked(Experiment, tables, source)
     if not whole.sweep:
         return [whole]
     found = []
-    for values in product(*(axis.values for axis in whole.sweep)):
-        varied = copy.deepcopy(tables)
-        point = {axis.name: value for axis, value in zip(whole.sweep, values, strict=True)}
-        for axis, value in zip(whole.sweep, values, strict=True):
-            for key in axis.keys:
-                _set(varied, key, value, source)
-        del varied["sweep"]
-        name = ".".join([whole.name, *(f"{axis}-{value}" for axis, value in point.items())])
-        varied |= {"name": name, "family": whole.name, "point": point}
-        found.append(checked(Experiment, varied, f"{source}, {name}"))
+    for axes, policies in _crossings(whole, folder):
+        for values in product(*(axis.values for axis in axes)):
+            varied = copy.deepcopy(tables)
+            point = {axis.name: value for axis, value in zip(axes, values, strict=True)}
+            for axis, value in zip(axes, values, strict=True):
+                for key in axis.keys:
+                    _set(varied, key, value, source)
+            del varied["sweep"]
+            varied["policies"] = [varied["policies"][index] for index in policies]
+            name = ".".join([whole.name, *(f"{axis}-{value}" for axis, value in point.items())])
+            varied |= {"name": name, "family": whole.name, "point": point}
+            found.append(checked(Experiment, varied, f"{source}, {name}"))
     return found
+
+
+def _crossings(whole: Experiment, folder: Path | None) -> list[tuple[list[Axis], list[int]]]:
+    """Which axes are crossed for which policies: a policy that no detector can change is not run for each detector."""
+    of_detector = [axis for axis in whole.sweep if all(key.startswith("detector.") for key in axis.keys)]
+    policies = list(enumerate(_resolved(whole.policies, folder) if of_detector else []))
+    asking = [index for index, policy in policies if policy.asks_for_scores]
+    blind = [index for index, policy in policies if not policy.asks_for_scores]
+    if not asking or not blind:
+        return [(whole.sweep, list(range(len(whole.policies))))]
+    return [([axis for axis in whole.sweep if axis not in of_detector], blind), (whole.sweep, asking)]
+
+
+def _resolved(policies: Sequence[str | MixPolicy], folder: Path | None) -> list[MixPolicy]:
+    return [load_policy(policy, folder=folder) if isinstance(policy, str) else policy for policy in policies]
 
 
 def _set(tables: dict[str, Any], key: str, value: float | str, source: str) -> None:

@@ -117,7 +117,10 @@ class DocumentPool:
         budget = self._budget.model_copy(update={"on_shortfall": policy.budget.on_shortfall})
         drawn = draw(policy, values, keys=keys, n_tokens=self._tokens[there], budget=budget)
         if len(drawn.rows) == 0:
-            raise ConfigError(f"policy {policy.name!r} leaves nothing to train on")
+            raise ConfigError(
+                f"policy {policy.name!r} leaves nothing to train on",
+                hint=f"no document satisfies {' or '.join(repr(share.where) for share in policy.shares)}",
+            )
         record: Arrays = {"rows": there[drawn.rows], "share": drawn.share, "weight": drawn.weight}
         return self._training(record, drawn.realised)
 

@@ -24,11 +24,9 @@ from provenance.catalog.store import Catalog
 from provenance.config import checked
 from provenance.corpus.texts import texts_by_id
 from provenance.errors import ConfigError, DataError, NotFoundError
-from provenance.mixing.policy import Share, shipped_files
-from provenance.plugins import METRICS
+from provenance.mixing.policy import Share, shipped_files, shipped_tables
 from provenance.recursion.config import Experiment, Real, experiments_of, load_experiments
 from provenance.recursion.documents import Detect, RealTexts
-from provenance.recursion.price import Observation, price
 from provenance.recursion.recorder import CatalogRecorder
 from provenance.recursion.run import Plan, Result, run_experiment
 from provenance.tagging.log_lr import to_log_lr
@@ -137,10 +135,11 @@ def named_experiments(source: str) -> tuple[list[Experiment], Path | None]:
     """The experiments in a .toml file, and its folder; or a shipped recipe's. Raises ConfigError, NotFoundError."""
     if source.endswith(".toml"):
         return load_experiments(Path(source)), Path(source).resolve().parent
-    recipes = {name: tables for name, tables in shipped_files() if "world" in tables}
-    if source not in recipes:
+    tables = shipped_tables(source)
+    if "world" not in tables:
+        recipes = [name for name, found in shipped_files() if "world" in found]
         raise NotFoundError.of("recipe", source, recipes, hint=f"shipped: {', '.join(recipes)}; a file ends in .toml")
-    return experiments_of(recipes[source], f"recipe {source!r}"), None
+    return experiments_of(tables, f"recipe {source!r}"), None
 
 
 def shipped() -> list[tuple[str, str, str]]:
@@ -154,44 +153,6 @@ def shipped() -> list[tuple[str, str, str]]:
 def stored_experiment(catalog: Catalog, name: str) -> Experiment:
     """The experiment as it was started, for `resume`. Raises NotFoundError."""
     return checked(Experiment, rows.experiment_config(catalog, name), f"experiment {name!r}")
-
-
-def price_of(catalog: Catalog, name: str, level: float | None = None) -> tuple[list[str], list[list[Any]]]:
-    """The phase diagram of a family as columns and rows. Raises NotFoundError, ConfigError without a [price] table."""
-    first = checked(Experiment, rows.experiment_config(catalog, rows.members(catalog, name)[0]), name)
-    asked, writes = first.price, first.writes or first.budget.documents or 0
-    if asked is None:
-        raise ConfigError(f"experiment {name!r} has no [price] table", hint="say metric, level and axis there")
-    observations = [
-        Observation(point=_with_model_share(point, writes), policy=policy, seed=seed, value=value, stderr=stderr)
-        for point, policy, seed, value, stderr in rows.last_values(catalog, name, asked.metric)
-    ]
-    if not observations or asked.axis not in observations[0].point:
-        raise ConfigError(f"experiment {name!r} has no values of {asked.metric!r} over the axis {asked.axis!r}")
-    points = price(
-        observations,
-        axis=asked.axis,
-        level=asked.level if level is None else level,
-        higher_is_better=bool(METRICS.load(asked.metric).higher_is_better),
-    )
-    axes = list(points[0].setting)
-    return ["policy", *axes, "smallest", "low", "high"], [
-        [point.policy, *(point.setting[axis] for axis in axes), point.smallest, point.low, point.high]
-        for point in points
-    ]
-
-
-def _with_model_share(point: dict[str, float | str], writes: int) -> dict[str, float | str]:
-    """The model's share of each generation's web in place of the number of human documents that arrive beside it."""
-    arrivals = point.get("arrivals")
-    if not isinstance(arrivals, int | float):
-        return point
-    return {
-        ("model_share" if name == "arrivals" else name): (
-            round(writes / (writes + arrivals), 3) if name == "arrivals" else value
-        )
-        for name, value in point.items()
-    }
 
 
 def remove(catalog: Catalog, name: str) -> None:

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, sqrt
 
-CONFIDENCE = 1.96
-"""Standard errors on either side: a 95 % band."""
+from scipy.special import stdtrit
+
+CONFIDENCE = 0.95
+"""Of the band: normal over replicas, Student's t over a few seeds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ def price(observations: Iterable[Observation], *, axis: str, level: float, highe
     for (policy, rest), amounts in curves.items():
         xs = sorted(amounts)
         middle = [_mean(amounts[x]) for x in xs]
-        error = [CONFIDENCE * _stderr(amounts[x]) for x in xs]
+        error = [_half_width(amounts[x]) for x in xs]
         sign = 1.0 if higher_is_better else -1.0
         crossings = [
             _crossing(xs, [sign * (m + shift * sign * e) for m, e in zip(middle, error, strict=True)], sign * level)
@@ -62,14 +64,15 @@ def _mean(seen: Sequence[Observation]) -> float:
     return sum(one.value for one in seen) / len(seen)
 
 
-def _stderr(seen: Sequence[Observation]) -> float:
-    """Of the mean: from the replicas where there are any, else from the spread over seeds."""
+def _half_width(seen: Sequence[Observation]) -> float:
+    """Of the mean's band: from the replicas where there are any, else from the spread over seeds."""
+    tail = 0.5 + CONFIDENCE / 2
     if all(one.stderr is not None for one in seen):
-        return sqrt(sum((one.stderr or 0.0) ** 2 for one in seen)) / len(seen)
+        return float(stdtrit(inf, tail)) * sqrt(sum((one.stderr or 0.0) ** 2 for one in seen)) / len(seen)
     if len(seen) < 2:
         return inf
-    mean = _mean(seen)
-    return sqrt(sum((one.value - mean) ** 2 for one in seen) / (len(seen) - 1) / len(seen))
+    mean, free = _mean(seen), len(seen) - 1
+    return float(stdtrit(free, tail)) * sqrt(sum((one.value - mean) ** 2 for one in seen) / free / len(seen))
 
 
 def _crossing(xs: Sequence[float], ys: Sequence[float], level: float) -> float | None:

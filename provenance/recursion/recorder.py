@@ -38,14 +38,14 @@ class _Step(Activity):
 class CatalogRecorder:
     """A `run.Recorder` that writes to a catalog under one activity, the experiment command."""
 
-    def __init__(self, catalog: Catalog, plan: Plan, activity: Activity, *, device: str = "cpu") -> None:
-        self._catalog, self._plan, self._activity, self._device = catalog, plan, activity, device
+    def __init__(self, catalog: Catalog, plan: Plan, activity: Activity) -> None:
+        self._catalog, self._plan, self._activity = catalog, plan, activity
         self._recorded: dict[int, str | None] = {}
         self._ancestry = _Ancestry(plan.real) if plan.real is not None else None
         self._waiting: list[tuple[rows.GenerationRow, list[rows.MetricRow]]] = []
         self._flushed_at = time.monotonic()
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: Run, *, device: str) -> None:
         """Put the run into the catalog unless it is there."""
         policy = run.policy.model_dump(mode="json", by_alias=True)
         experiment = self._plan.experiment
@@ -56,7 +56,7 @@ class CatalogRecorder:
             )  # fmt: skip
             rows.begin_run(
                 con, run.run_id, experiment=run.experiment, policy=run.policy.name, policy_json=policy, seed=run.seed,
-                device=self._device,
+                device=device,
             )  # fmt: skip
         self._recorded = rows.recorded_generations(self._catalog, run.run_id)
         if self._plan.real is not None:

@@ -8,8 +8,8 @@ again, because a kill between the manifest and the recorder's own commit repeats
 import hashlib
 import json
 import platform
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.catalog.pool import PoolEvaluator
-from provenance.errors import ConfigError
+from provenance.errors import ConfigError, ProvenanceError
 from provenance.mixing.policy import MixPolicy
 from provenance.plugins import METRICS, WORLDS, Arrays, Metric
 from provenance.recursion.cohorts import CohortPool
@@ -69,7 +69,7 @@ class Result:
 class Recorder(Protocol):
     """Where results go beside the disk; the catalog's is `catalog.experiments.CatalogRecorder`."""
 
-    def begin(self, run: Run) -> None: ...
+    def begin(self, run: Run, *, device: str) -> None: ...
     def generation(self, result: Result) -> None: ...
     def end(self, run: Run) -> None: ...
 
@@ -168,13 +168,33 @@ def run_experiment(plan: Plan, recorder: Recorder | None = None) -> Iterator[Res
     with PoolEvaluator() as evaluator:
         for run in plan.runs:
             if recorder is not None:
-                recorder.begin(run)
+                with _placed(run, "before the first generation"):
+                    recorder.begin(run, device=str(getattr(world, "device", "cpu")))
             for result in _run(plan, run, world, metrics, evaluator):
                 if recorder is not None:
-                    recorder.generation(result)
+                    with _placed(run, f"generation {result.generation}"):
+                        recorder.generation(result)
                 yield result
             if recorder is not None:
-                recorder.end(run)
+                with _placed(run, "after the last generation"):
+                    recorder.end(run)
+
+
+@contextmanager
+def _placed(run: Run, where: str) -> Iterator[None]:
+    """Say in which run and generation a recorder could not write, a full disk's plain OSError included."""
+    try:
+        yield
+    except OSError as error:
+        raise ProvenanceError(
+            f"policy {run.policy.name!r}, {where}: {error.strerror or error}",
+            hint=f"free some space and run: provenance experiment resume {run.experiment}",
+        ) from error
+    except ProvenanceError as error:
+        error.message = f"policy {run.policy.name!r}, {where}: {error.message}"
+        error.args = (error.message,)
+        error.hint = f"finished generations are kept; go on with: provenance experiment resume {run.experiment}"
+        raise
 
 
 def build_world(plan: Plan) -> Any:
@@ -184,6 +204,11 @@ def build_world(plan: Plan) -> Any:
         if plan.real is None:
             raise ConfigError(
                 f"world {plan.experiment.world!r} needs texts", hint="name a corpus or a mix under [real]"
+            )
+        if plan.experiment.detector is not None and plan.experiment.detector.verifier is not None:
+            raise ConfigError(
+                f"[detector.verifier] judges right and wrong samples; world {plan.experiment.world!r} has texts",
+                hint="use detector.simulated or a trained detector's name",
             )
         return world(plan.real.texts, plan.experiment.model, plan.experiment.sampling)
     if plan.real is not None:
@@ -221,11 +246,7 @@ def _pool(plan: Plan, run: Run, world: Any, evaluator: PoolEvaluator) -> Pool:
         archive=experiment.real.samples,
         arrivals=experiment.real.arrivals,
         writes=experiment.writes,
-        asks_for_scores=any(
-            re.search(r"\b(p_model|tag)\b", sql or "")
-            for share in run.policy.shares
-            for sql in (share.where, share.weight, share.order, share.by)
-        ),
+        asks_for_scores=run.policy.asks_for_scores,
     )
 
 
@@ -358,7 +379,7 @@ def _claim(plan: Plan) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What running some plans would cost, from their first two generations."""
+    """What running some plans would cost, from their first few generations."""
 
     runs: int
     generations: int
@@ -372,34 +393,65 @@ class Preview:
     machine: str
 
 
+_TRIED_PLANS = 6
+"""Points of a sweep that a preview tries; the others are taken to cost as much on average."""
+_SLOW_SECONDS = 0.5
+"""A generation that takes this long is not tried again for every policy."""
+
+
 def preview(plans: Sequence[Plan]) -> Preview:
-    """Run two generations of each plan in memory and extrapolate. Writes nothing."""
-    runs = generations = finished = disk_bytes = 0
-    seconds = 0.0
-    metrics: list[Measured] = []
+    """Run a few generations of some of the plans in memory and extrapolate. Writes nothing."""
+    runs = generations = finished = 0
+    left: list[int] = []
     for plan in plans:
-        experiment, run, world = plan.experiment, plan.runs[0], build_world(plan)
-        with PoolEvaluator() as evaluator:
-            pool = _pool(plan, run, world, evaluator)
-            tried = list(turns(world, pool, run.policy, seed=run.seed, generations=1, metrics=_metrics(experiment)))
-        first, turn = tried
-        total = len(experiment.seeds) * (1 + len(plan.policies) * experiment.generations)
-        places = dict(segment for one in plan.runs for segment in plan.segments(one))
+        total = len(plan.experiment.seeds) * (1 + len(plan.policies) * plan.experiment.generations)
+        places = dict(segment for run in plan.runs for segment in plan.segments(run))
         there = sum(len(held) for place, held in places.items() if (place / "manifest.json").exists())
-        size = sum(array.nbytes for group in (turn.written.kept, turn.training.record) for array in group.values())
-        weights = sum(array.nbytes for array in world.weights(turn.model).values())
         runs += len(plan.runs)
         generations += total
         finished += there
-        seconds += turn.seconds * (total - there)
-        disk_bytes += size * total + weights * (total if experiment.keep_models else len(experiment.seeds))
-        metrics = metrics or first.metrics
+        left.append(total - there)
+    step = max(1, -(-len(plans) // _TRIED_PLANS))
+    tried = [_try(plan) for plan in plans[::step]]
     return Preview(
         runs=runs,
         generations=generations,
         finished=finished,
-        seconds=seconds,
-        disk_bytes=disk_bytes,
-        metrics=metrics,
+        seconds=sum(seconds * sum(left[i * step : (i + 1) * step]) for i, (seconds, _, _) in enumerate(tried)),
+        disk_bytes=round(sum(size for _, size, _ in tried) * len(plans) / max(len(tried), 1)),
+        metrics=tried[0][2] if tried else [],
         machine=f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}",
     )
+
+
+def _try(plan: Plan) -> tuple[float, float, list[Measured]]:
+    """Seconds per generation, bytes of the whole plan, and generation 0's metrics."""
+    experiment, world = plan.experiment, build_world(plan)
+    costs: list[float] = []
+    first: list[Measured] = []
+    size = weights = 0
+    with PoolEvaluator() as evaluator:
+        for run in plan.runs[: len(plan.policies)]:  # one seed, every policy
+            pool, warm = _pool(plan, run, world, evaluator), []
+            for turn in turns(
+                world, pool, run.policy, seed=run.seed, generations=min(3, experiment.generations),
+                metrics=_metrics(experiment), measure_every=experiment.record_every,
+            ):  # fmt: skip
+                if turn.generation == 0:
+                    first = first or turn.metrics
+                    continue
+                size = sum(
+                    array.nbytes for group in (turn.written.kept, turn.training.record) for array in group.values()
+                )
+                weights = sum(array.nbytes for array in world.weights(turn.model).values())
+                warm.append(turn.seconds)
+                if turn.seconds > _SLOW_SECONDS:
+                    break
+            # The first of several pays for what is done once; the last of them is measured, the others as planned.
+            quick, measured = min(warm), warm[-1]
+            costs.append(quick + (measured - quick) / experiment.record_every)
+            if max(warm) > _SLOW_SECONDS:
+                break
+    total = len(experiment.seeds) * (1 + len(plan.policies) * experiment.generations)
+    kept = weights * (total if experiment.keep_models else len(experiment.seeds))
+    return sum(costs) / len(costs), size * total + kept, first

@@ -12,7 +12,8 @@ from html import escape
 from provenance.report.collect import Chart, PublishedPoint, Series
 
 WIDTH, HEIGHT = 560, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 120, 14, 42
+_LEFT, _TOP, _BOTTOM = 58, 14, 42
+_LETTER = 7.0  # width of one letter of a line's name; the right margin holds the longest
 # Okabe and Ito's palette: told apart by readers with any kind of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A6D00", "#555555")
 _LABEL_GAP = 13.0
@@ -27,7 +28,11 @@ def line_chart(chart: Chart, colours: dict[str, str]) -> str:
     finite = [v for v in ys if _fits(v, log=chart.log_y)]
     if not any(s.y for s in shown.series):
         return "<p class='empty'>no finite values</p>"
-    scale = _Scale(_Axis(min(xs), max(xs), log=chart.log_x, pad=0.0), _Axis(min(finite), max(finite), log=chart.log_y))
+    scale = _Scale(
+        _Axis(min(xs), max(xs), log=chart.log_x, pad=0.0),
+        _Axis(min(finite), max(finite), log=chart.log_y),
+        right=min(max(120.0, 20 + _LETTER * max(len(s.name) for s in shown.series)), 230.0),
+    )
     parts = [
         f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{escape(chart.title, quote=True)}'>",
         *_axes(scale, chart),
@@ -90,11 +95,13 @@ class _Axis:
 class _Scale:
     """Data to pixels."""
 
-    def __init__(self, across: _Axis, up: _Axis) -> None:
+    def __init__(self, across: _Axis, up: _Axis, *, right: float) -> None:
         self.across, self.up = across, up
+        self.end = WIDTH - right
+        """Where the plot ends and the names begin."""
 
     def x(self, value: float) -> float:
-        return _LEFT + self.across.at(value) * (WIDTH - _LEFT - _RIGHT)
+        return _LEFT + self.across.at(value) * (self.end - _LEFT)
 
     def y(self, value: float) -> float:
         return HEIGHT - _BOTTOM - self.up.at(value) * (HEIGHT - _TOP - _BOTTOM)
@@ -134,7 +141,7 @@ def _axes(scale: _Scale, chart: Chart) -> list[str]:
     parts = []
     for value in scale.up.marks(5):
         y = scale.y(value)
-        parts.append(f"<line class='grid' x1='{_LEFT}' x2='{WIDTH - _RIGHT}' y1='{y:.1f}' y2='{y:.1f}'/>")
+        parts.append(f"<line class='grid' x1='{_LEFT}' x2='{scale.end:.1f}' y1='{y:.1f}' y2='{y:.1f}'/>")
         parts.append(f"<text class='tick' x='{_LEFT - 6}' y='{y + 4:.1f}' text-anchor='end'>{value:.4g}</text>")
     for value in scale.across.marks(8):
         if value == int(value) or chart.x_label != "generation":
@@ -142,7 +149,7 @@ def _axes(scale: _Scale, chart: Chart) -> list[str]:
             parts.append(
                 f"<text class='tick' x='{x:.1f}' y='{HEIGHT - _BOTTOM + 17}' text-anchor='middle'>{value:g}</text>"
             )
-    middle = (_LEFT + WIDTH - _RIGHT) / 2
+    middle = (_LEFT + scale.end) / 2
     parts.append(
         f"<text class='label' x='{middle}' y='{HEIGHT - 6}' text-anchor='middle'>{escape(chart.x_label)}</text>"
     )
@@ -205,7 +212,6 @@ def _end_labels(series: Sequence[Series], scale: _Scale, colours: dict[str, str]
     if overflow > 0:
         placed = [y - overflow for y in placed]
     return [
-        f"<text class='name' x='{WIDTH - _RIGHT + 8}' y='{y + 4:.1f}' style='fill:{colours[name]}'>"
-        f"{escape(name)}</text>"
+        f"<text class='name' x='{scale.end + 8:.1f}' y='{y + 4:.1f}' style='fill:{colours[name]}'>{escape(name)}</text>"
         for y, (_, name) in zip(placed, ends, strict=True)
     ]

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 import provenance
 from provenance.catalog.figures import figure_of
 from provenance.catalog.query import run_query
 from provenance.errors import NotFoundError
+from provenance.report.phase import Phase, phase_of
 
 if TYPE_CHECKING:
     from provenance.catalog.store import Catalog
@@ -75,6 +78,10 @@ class Series:
     high: list[float]
     expected: list[float | None]
     """The closed form at each x where one is known, drawn dashed."""
+
+    def at(self, x: float) -> float | None:
+        """The value at x; None where there is none."""
+        return self.y[self.x.index(x)] if x in self.x else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +162,8 @@ class Report:
     experiments: list[Experiment]
     figures: list[Chart] = field(default_factory=list)
     """The figure of each recipe that describes one, sweeps included."""
+    phases: list[Phase] = field(default_factory=list)
+    """The phase diagram of each sweep that asks for a price."""
 
 
 def collect(
@@ -163,14 +172,15 @@ def collect(
     """Gather every number of the report. Raises NotFoundError for an unknown experiment or sweep."""
     known = run_query(
         catalog,
-        "select experiment, config->>'family', len(json_keys(config->'point')) > 0 "
+        "select experiment, config->>'family', len(json_keys(config->'point')) > 0, config "
         "from experiments order by created_at",
     ).rows
     for name in experiments or []:
         if not any(name in row[:2] for row in known):
             raise NotFoundError.of("experiment", name, {value for row in known for value in row[:2] if value})
     chosen = [row for row in known if not experiments or row[0] in experiments or row[1] in experiments]
-    families = list(dict.fromkeys(family or experiment for experiment, family, _ in chosen))
+    families = {family or experiment: orjson.loads(config) for experiment, family, _, config in reversed(chosen)}
+    families = dict(reversed(families.items()))
     tables = [
         _table(catalog, "Corpora", "What was added, and what its source declares.", CORPORA_SQL),
         _table(
@@ -202,8 +212,11 @@ def collect(
         version=provenance.__version__,
         tables=[table for table in tables if table.rows],
         # A sweep makes many small experiments; its figure shows them all.
-        experiments=[_experiment(catalog, name) for name, _, swept in chosen if not swept],
+        experiments=[_experiment(catalog, name) for name, _, swept, _ in chosen if not swept],
         figures=[chart for family in families if (chart := _figure(catalog, family)) is not None],
+        phases=[
+            phase for family, config in families.items() if (phase := phase_of(catalog, family, config)) is not None
+        ],
     )
 
 

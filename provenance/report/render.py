@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from provenance.report.charts import colours_of, line_chart
 from provenance.report.collect import Report
+from provenance.report.heatmap import heat_map
 
 
 def render(report: Report) -> str:
@@ -24,7 +25,8 @@ def render(report: Report) -> str:
         colours = colours_of(experiment.policies)
         charts[experiment.name] = [(chart, Markup(line_chart(chart, colours))) for chart in experiment.charts]  # noqa: S704
     figures = [(f, Markup(line_chart(f, colours_of([s.name for s in f.series])))) for f in report.figures]  # noqa: S704
-    return environment.from_string(template).render(report=report, charts=charts, figures=figures)
+    phases = [(phase, Markup(heat_map(phase))) for phase in report.phases]  # noqa: S704
+    return environment.from_string(template).render(report=report, charts=charts, figures=figures, phases=phases)
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -40,8 +42,8 @@ def _cell(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 1e12):
+        return f"{value:,.0f}"
     if isinstance(value, float):
         return f"{value:,.4g}"
     return str(value)

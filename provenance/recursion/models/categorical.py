@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from provenance.config import Config, checked
 from provenance.errors import DataError
 from provenance.plugins import Arrays, Part, Reference
+from provenance.recursion.models.on_device import Device, Draws, check_device, draws_on
 from provenance.recursion.models.tilt import Decoding, tilted
 from provenance.recursion.theory import categorical as theory
 
@@ -34,6 +35,8 @@ class CategoricalSettings(Config):
     """Of the Zipf law p(i) ~ i^-exponent."""
     probabilities: list[float] | None = Field(default=None, min_length=2)
     """The real distribution written out, instead of `states` and `distribution`."""
+    device: Device = "cpu"
+    """Where the replicas' samples are drawn; `cuda` pays for very many replicas."""
 
     @model_validator(mode="after")
     def _proper(self) -> Self:
@@ -60,6 +63,12 @@ class CategoricalWorld:
         self.settings = checked(CategoricalSettings, settings, "[model] of world 'categorical'")
         self.decoding = checked(Decoding, sampling, "[sampling] of world 'categorical'")
         self.p = self.settings.real()
+        check_device(self.settings.device, self.name)
+
+    @property
+    def device(self) -> str:
+        """Where random numbers are drawn."""
+        return self.settings.device
 
     @property
     def replicas(self) -> int:
@@ -68,7 +77,8 @@ class CategoricalWorld:
 
     def real(self, n: Counts, rng: np.random.Generator) -> Arrays:
         """Samples of the real distribution."""
-        return {"counts": _multinomial(n, np.broadcast_to(self.p, (len(n), len(self.p))), rng)}
+        p = np.broadcast_to(self.p, (len(n), len(self.p)))
+        return {"counts": _multinomial(n, p, draws_on(self.settings.device, rng))}
 
     def size(self, batch: Arrays) -> Counts:
         """Samples of each replica."""
@@ -77,13 +87,7 @@ class CategoricalWorld:
     def split(self, batch: Arrays, n: Counts, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
         """A random part of each replica's samples, and the rest."""
         counts = batch["counts"]
-        first = np.zeros_like(counts)
-        rest, left = counts.sum(axis=1), n.copy()
-        for state in np.flatnonzero(counts.any(axis=0)):
-            here = counts[:, state]
-            rest = rest - here
-            first[:, state] = rng.hypergeometric(here, rest, left)
-            left = left - first[:, state]
+        first = _part(counts, n, rng)
         return {"counts": first}, {"counts": counts - first}
 
     def fit(self, parts: Sequence[Part], rng: np.random.Generator) -> Arrays:
@@ -99,8 +103,8 @@ class CategoricalWorld:
 
     def sample(self, model: Arrays, n: Counts, rng: np.random.Generator) -> dict[str, Arrays]:
         """Samples of each replica's model, through the decoder."""
-        plain = self.decoding == Decoding()
-        return {"": {"counts": _multinomial(n, model["p"] if plain else tilted(model["p"], self.decoding), rng)}}
+        p = model["p"] if self.decoding == Decoding() else tilted(model["p"], self.decoding)
+        return {"": {"counts": _multinomial(n, p, draws_on(self.settings.device, rng))}}
 
     def observe(self, model: Arrays, samples: Sequence[tuple[str, Arrays]], reference: Reference) -> dict[str, Any]:
         """Fitted and real probabilities, and how often they have been fitted."""
@@ -133,8 +137,28 @@ class CategoricalWorld:
         return weights
 
 
-def _multinomial(n: Counts, p: Floats, rng: np.random.Generator) -> Counts:
+def _part(counts: Counts, n: Counts, rng: np.random.Generator) -> Counts:
+    """`n[r]` of the samples of replica r without replacement, as counts: multivariate hypergeometric."""
+    first = np.zeros_like(counts)
+    states = np.flatnonzero(counts.any(axis=0))
+    if len(states) > len(counts):  # the loop is over the shorter side
+        size = counts.sum(axis=1)
+        for replica, here in enumerate(counts[:, states]):
+            # Shuffling single samples beats a draw per state unless there are many samples of each.
+            method: Literal["count", "marginals"] = "count" if size[replica] < 8 * len(states) else "marginals"
+            first[replica, states] = rng.multivariate_hypergeometric(here, int(n[replica]), method=method)
+        return first
+    rest, left = counts.sum(axis=1), n.copy()
+    for state in states:
+        here = counts[:, state]
+        rest = rest - here
+        first[:, state] = rng.hypergeometric(here, rest, left)
+        left = left - first[:, state]
+    return first
+
+
+def _multinomial(n: Counts, p: Floats, draws: Draws) -> Counts:
     if p.shape[1] == 2:
-        first = rng.binomial(n, p[:, 0])
+        first = draws.binomial(n, p[:, 0])
         return np.stack([first, n - first], axis=1)
-    return rng.multinomial(n, p)
+    return draws.multinomial(n, p)

@@ -136,6 +136,11 @@ class CausalLmWorld:
         self._validation = self._validation_blocks()
         self._first: tuple[PreTrainedModel, tuple[Floats, Floats]] | None = None
 
+    @property
+    def device(self) -> str:
+        """Where networks train and write."""
+        return str(self._device.type)
+
     def encode(self, texts: Sequence[str]) -> Arrays:
         """Texts as token ids, each behind the separator where `separator` says so."""
         encoded = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if len(texts) else []

@@ -17,6 +17,7 @@ from pydantic import Field
 from provenance.config import Config, checked
 from provenance.errors import DataError
 from provenance.plugins import Arrays, Part, Reference
+from provenance.recursion.models.on_device import Device, check_device, draws_on
 from provenance.recursion.models.subsets import chosen
 from provenance.recursion.theory import gaussian as theory
 
@@ -33,6 +34,8 @@ class GaussianSettings(Config):
     """The real distribution."""
     estimator: Literal["mle", "unbiased"] = "mle"
     """Variance with divisor n, as `np.std` has it and the published notebooks use it, or n - 1."""
+    device: Device = "cpu"
+    """Where the replicas' random numbers are drawn; `cuda` pays from about 10^6 replicas on."""
 
 
 class GaussianSampling(Config):
@@ -51,6 +54,12 @@ class GaussianWorld:
     def __init__(self, settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:
         self.settings = checked(GaussianSettings, settings, "[model] of world 'gaussian'")
         self.sampling = checked(GaussianSampling, sampling, "[sampling] of world 'gaussian'")
+        check_device(self.settings.device, self.name)
+
+    @property
+    def device(self) -> str:
+        """Where random numbers are drawn."""
+        return self.settings.device
 
     @property
     def replicas(self) -> int:
@@ -59,7 +68,9 @@ class GaussianWorld:
 
     def real(self, n: Counts, rng: np.random.Generator) -> Arrays:
         """Samples of the real distribution."""
-        return _draw(np.full(len(n), self.settings.mean), np.full(len(n), self.settings.sd), n, rng)
+        return _draw(
+            np.full(len(n), self.settings.mean), np.full(len(n), self.settings.sd), n, rng, self.settings.device
+        )
 
     def size(self, batch: Arrays) -> Counts:
         """Samples of each replica."""
@@ -99,7 +110,7 @@ class GaussianWorld:
         """Samples of each replica's model."""
         temperature = self.sampling.temperature
         sd = model["sd"] if temperature == 1.0 else model["sd"] * np.sqrt(temperature)
-        return {"": _draw(model["mean"], sd, n, rng)}
+        return {"": _draw(model["mean"], sd, n, rng, self.settings.device)}
 
     def observe(self, model: Arrays, samples: Sequence[tuple[str, Arrays]], reference: Reference) -> dict[str, Any]:
         """Mean and standard deviation, real ones beside."""
@@ -137,14 +148,15 @@ def _sum(terms: Any) -> Floats:
     return total
 
 
-def _draw(mean: Floats, sd: Floats, n: Counts, rng: np.random.Generator) -> Arrays:
+def _draw(mean: Floats, sd: Floats, n: Counts, rng: np.random.Generator, device: Device) -> Arrays:
     """Statistics of `n[r]` samples of N(mean[r], sd[r]^2); zeros where there are none."""
     key = rng.integers(0, 2**63, size=2, dtype=np.int64)
-    z = rng.standard_normal(len(n))
+    draws = draws_on(device, rng)
+    z = draws.standard_normal(len(n))
     # chi-square with n - 1 degrees of freedom is twice a gamma of half of them; shape 0 gives 0
     if len(n) and (n == n[0]).all() and n[0] > 0:
         size = int(n[0])
-        scatter = rng.standard_gamma((size - 1) / 2.0, size=len(n))
+        scatter = draws.standard_gamma((size - 1) / 2.0, size=len(n))
         z *= sd
         z *= 1.0 / np.sqrt(size)
         z += mean
@@ -156,7 +168,7 @@ def _draw(mean: Floats, sd: Floats, n: Counts, rng: np.random.Generator) -> Arra
     return {
         "n": n,
         "mean": np.where(n > 0, mean + sd / np.sqrt(some) * z, 0.0),
-        "scatter": sd**2 * 2.0 * rng.standard_gamma((some - 1) / 2.0) * (n > 0),
+        "scatter": sd**2 * 2.0 * draws.standard_gamma((some - 1) / 2.0) * (n > 0),
         "key": key,
     }
 

@@ -76,6 +76,11 @@ class ImageWorld:
         raise NotImplementedError
 
     @property
+    def device(self) -> str:
+        """Where networks train and write."""
+        return str(self._device.type)
+
+    @property
     def replicas(self) -> int:
         """Independent chains."""
         return self.settings.replicas

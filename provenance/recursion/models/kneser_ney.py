@@ -14,12 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from provenance.recursion.models.tilt import Decoding, tilted
+
 Ids = NDArray[np.int64]
 
 # A discount of 0 would make unseen continuations of a seen context impossible: after full collapse a training set
 # has no n-gram that occurs once, and the formula gives exactly that.
 MIN_DISCOUNT, MAX_DISCOUNT = 0.05, 0.95
 MIN_NOVEL, MAX_NOVEL = 1e-6, 0.5
+_ROWS = 64
+"""Documents whose whole next-token distribution is in memory at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +148,14 @@ def probabilities(model: KneserNey, ids: NDArray[np.integer], offsets: Ids) -> N
     return p[inside]
 
 
-def sample(model: KneserNey, lengths: Ids, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Token ids of documents with the given lengths, one after the other; all documents advance together."""
+def sample(
+    model: KneserNey, lengths: Ids, rng: np.random.Generator, decoding: Decoding | None = None
+) -> NDArray[np.int32]:
+    """Token ids of documents with the given lengths, one after the other; all documents advance together.
+
+    A decoder other than ancestral sampling needs every token's probability, which costs documents x vocabulary a step.
+    """
+    plain = decoding is None or decoding == Decoding()
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     out = np.empty(int(offsets[-1]), dtype=np.int32)
     radix = model.vocabulary + 1
@@ -160,7 +170,10 @@ def sample(model: KneserNey, lengths: Ids, rng: np.random.Generator) -> NDArray[
     for step in range(int(sizes[0]) if len(sizes) else 0):
         running = int(np.searchsorted(-sizes, -step, side="left"))
         contexts = [context[:running] for context in contexts]
-        token = _step(model, contexts, rng.random((model.order, running)))
+        if plain or decoding is None:
+            token = _step(model, contexts, rng.random((model.order, running)))
+        else:
+            token = _decoded(model, contexts, rng.random(running), decoding)
         out[starts[:running] + step] = token
         moved = [_find(model.levels[0], token)]
         for k in range(2, model.order):
@@ -197,6 +210,33 @@ def _step(model: KneserNey, contexts: list[Ids], u: NDArray[np.float64]) -> Ids:
     place = np.minimum(np.searchsorted(base.cumulative, target, side="right") - 1, len(base.keys) - 1)
     token[undecided] = base.keys[place]
     return token
+
+
+def _decoded(model: KneserNey, contexts: list[Ids], u: NDArray[np.float64], decoding: Decoding) -> Ids:
+    """One next token per document from the tilted distribution, some documents at a time to bound memory."""
+    parts = []
+    for first in range(0, len(u), _ROWS):
+        p = tilted(distribution(model, [context[first : first + _ROWS] for context in contexts]), decoding)
+        below = np.cumsum(p, axis=1) <= u[first : first + _ROWS, None]
+        # Rounding may leave the last sum a little under 1: then the last token that has any mass.
+        parts.append(np.minimum(below.sum(axis=1), p.shape[1] - 1 - np.argmax(p[:, ::-1] > 0, axis=1)))
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+
+def distribution(model: KneserNey, contexts: list[Ids]) -> NDArray[np.float64]:
+    """p(token | context) as sampling has it, shape (contexts, vocabulary); `contexts[k - 1]` are ids of k tokens."""
+    base, radix = model.levels[0], model.vocabulary + 1
+    unigram = np.zeros(radix)
+    unigram[base.keys] = base.discounted / base.cumulative[-1]
+    p = np.repeat(unigram[None, :], len(contexts[0]), axis=0)
+    for level, context in zip(model.levels[1:], contexts, strict=True):
+        rows = np.flatnonzero((context >= 0) & (level.total[np.maximum(context, 0)] > 0))
+        known = context[rows]
+        low, n = level.start[known], level.start[known + 1] - level.start[known]
+        entry = np.arange(n.sum()) + np.repeat(low - (np.cumsum(n) - n), n)
+        p[rows] *= level.backoff[known][:, None]
+        p[np.repeat(rows, n), level.keys[entry] % radix] += level.discounted[entry] / np.repeat(level.total[known], n)
+    return p[:, : model.vocabulary]  # the last column is the start symbol's, which has no mass
 
 
 def known_tokens(model: KneserNey) -> Ids:

@@ -13,6 +13,7 @@ from provenance.plugins import Arrays, Part, Reference
 from provenance.recursion.models import kneser_ney, words
 from provenance.recursion.models.kneser_ney import KneserNey
 from provenance.recursion.models.spelling import Spelling
+from provenance.recursion.models.tilt import Decoding
 
 
 class NgramSettings(Config):
@@ -22,10 +23,6 @@ class NgramSettings(Config):
     """Words per n-gram."""
 
 
-class NgramSampling(Config):
-    """The `[sampling]` table: ancestral sampling has nothing to set."""
-
-
 class NgramWorld:
     """Texts under an n-gram model. The vocabulary is that of the real texts; held-out words outside it are spelled."""
 
@@ -33,7 +30,7 @@ class NgramWorld:
 
     def __init__(self, texts: Sequence[str], settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:
         self.settings = checked(NgramSettings, settings, "[model] of world 'ngram'")
-        checked(NgramSampling, sampling, "[sampling] of world 'ngram'")
+        self.decoding = checked(Decoding, sampling, "[sampling] of world 'ngram'")
         self.vocabulary = words.Vocabulary(texts)
         if not len(self.vocabulary):
             raise DataError("the real texts hold no words", hint="check the corpus and its text field")
@@ -68,8 +65,9 @@ class NgramWorld:
         )
 
     def sample(self, model: KneserNey, like: Arrays, rng: np.random.Generator) -> Arrays:
-        """Documents of the lengths of `like`, word by word from the model's own distribution."""
-        return {"ids": kneser_ney.sample(model, words.lengths(like), rng), "offsets": like["offsets"]}
+        """Documents of the lengths of `like`, word by word from the model's own distribution, through the decoder."""
+        ids = kneser_ney.sample(model, words.lengths(like), rng, self.decoding)
+        return {"ids": ids, "offsets": like["offsets"]}
 
     def observe(self, model: KneserNey, samples: Arrays, reference: Reference) -> dict[str, Any]:
         """Sampled and real ids, and the code length of the held-out texts."""

@@ -9,12 +9,13 @@ def chosen(there: NDArray[np.bool_], n: NDArray[np.int64], rng: np.random.Genera
     keys = np.where(there, rng.random(there.shape), 2.0)
     if there.shape[1] == 0 or not n.any():
         return np.zeros_like(there)
+    # The n-th smallest key of each row is the threshold; where all rows ask alike a partition is cheaper than a sort.
     if (n == n[0]).all():
-        # One order statistic for all rows: a partition is cheaper than a sort.
         last = np.partition(keys, int(n[0]) - 1, axis=1)[:, int(n[0]) - 1]
-        return (keys <= last[:, None]) & there
-    ranks = np.argsort(np.argsort(keys, axis=1), axis=1)
-    return (ranks < n[:, None]) & there
+    else:
+        nth = np.take_along_axis(np.sort(keys, axis=1), np.maximum(n - 1, 0)[:, None], axis=1)[:, 0]
+        last = np.where(n > 0, nth, -1.0)
+    return (keys <= last[:, None]) & there
 
 
 def compacted(there: NDArray[np.bool_], *arrays: NDArray[np.float64]) -> list[NDArray[np.float64]]:

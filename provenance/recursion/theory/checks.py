@@ -88,9 +88,9 @@ def wrong(id_: str, what: str, predicted: float, values: ArrayLike) -> Check:
 
 def run_checks(*, quick: bool, seed: int = 0) -> Iterator[Check]:
     """All checks, in order. Quick mode takes under a minute on two cores; otherwise replicas are 16 times as many."""
-    from provenance.recursion.theory import checks_discrete, checks_gaussian, checks_other
+    from provenance.recursion.theory import checks_discrete, checks_gaussian, checks_other, checks_web
 
     effort = Effort(scale=1 if quick else 16, seed=seed)
-    for module in (checks_gaussian, checks_discrete, checks_other):
+    for module in (checks_gaussian, checks_web, checks_discrete, checks_other):
         for group in module.GROUPS:
             yield from group(effort)

@@ -22,6 +22,7 @@ def simulate(
     sampling: Mapping[str, Any] | None = None,
     real: Real | None = None,
     detection: Detection | None = None,
+    writes: int | None = None,
     metrics: Sequence[str] = (),
     measure_every: int = 1,
 ) -> Iterator[Turn]:
@@ -30,8 +31,9 @@ def simulate(
     chosen = load_policy(policy) if isinstance(policy, str) else MixPolicy(name="check", share=list(policy))
     with PoolEvaluator() as evaluator:
         pool = CohortPool(
-            built, real or Real(), seed=seed, budget=Budget(documents=samples), evaluator=evaluator, detection=detection
-        )
+            built, real or Real(), seed=seed, budget=Budget(documents=samples), evaluator=evaluator,
+            detection=detection, writes=writes,
+        )  # fmt: skip
         yield from turns(
             built, pool, chosen, seed=seed, generations=generations, metrics=[METRICS.load(name) for name in metrics],
             measure_every=measure_every,
