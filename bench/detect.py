@@ -1,6 +1,7 @@
 """Detection: quality on domains and generators never seen, promised rates, shares, copies, speed; against baselines.
 
-Usage: PROVENANCE_BENCH_DATA=… python bench/detect.py [--lm FOLDER]. Writes bench/results/detect.json. The shipped
+Usage: PROVENANCE_BENCH_DATA=… python bench/detect.py [--lm FOLDER] [PART…]. Writes bench/results/detect.json; with
+parts named, only those are measured and the rest of the file stays, each part with its own date and load. The shipped
 detector's figures on held-out domains come from the scores stored with it (scripts/train_default_detector.py);
 baselines and everything on attacks and generators are trained here. One thread, CPU time, best of several repeats.
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
-from machine import machine, write_result
+from machine import RESULTS, machine, write_result
 from numpy.typing import NDArray
 
 from provenance.detectors.compression import Compression
@@ -48,25 +49,34 @@ def main() -> None:
     """Run everything and write the result."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--lm", default="", help="folder of a causal language model, for the likelihood detector")
-    lm = parser.parse_args().lm
+    parser.add_argument("parts", nargs="*", help="measure these alone")
+    args = parser.parse_args()
     data = read_dev(Path(os.environ["PROVENANCE_BENCH_DATA"]))
     opened = open_detector(None, "stack")
     assert opened.reading is not None
-    result: dict[str, Any] = {"machine": machine(), "detector": opened.detector.version, "texts": len(data.texts)}
-    for name, part in (
-        ("speed", lambda: speed(data)),
-        ("held_out_domains", lambda: held_out_domains(data, opened.reading)),
-        ("held_out_generators", lambda: held_out_generators(data)),
-        ("attacks_on_held_out_domains", lambda: attacks(data)),
-        ("conformal_200_local_humans", lambda: conformal(opened.reading)),
-        ("calibration_error_20_and_20", lambda: few_labels(opened.reading)),
-        ("prevalence", lambda: prevalence(opened.reading)),
-        ("registry", lambda: registry(data)),
-        ("likelihood", lambda: likelihood(data, lm) if lm else "no --lm folder given"),
-    ):
-        result[name] = part()
+    parts: dict[str, Callable[[], Any]] = {
+        "speed": lambda: speed(data),
+        "held_out_domains": lambda: held_out_domains(data, opened.reading),
+        "held_out_generators": lambda: held_out_generators(data),
+        "attacks_on_held_out_domains": lambda: attacks(data),
+        "conformal_200_local_humans": lambda: conformal(opened.reading),
+        "calibration_error_20_and_20": lambda: few_labels(opened.reading),
+        "prevalence": lambda: prevalence(opened.reading),
+        "registry": lambda: registry(data),
+        **({"likelihood": lambda: likelihood(data, args.lm)} if args.lm else {}),
+    }
+    if unknown := set(args.parts) - set(parts):
+        parser.error(f"unknown parts {sorted(unknown)}; known: {', '.join(parts)}")
+    path = RESULTS / "detect.json"
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if args.parts and path.exists() else {}
+    if result.get("detector", opened.detector.version) != opened.detector.version:
+        parser.error("the result on file is of another detector: run all parts")
+    result |= {"machine": machine(), "detector": opened.detector.version, "texts": len(data.texts)}
+    for name in args.parts or parts:
+        facts = machine()
+        result[name] = {"measured": {key: facts[key] for key in ("date", "load_average_1min")}, **parts[name]()}
         print(name, json.dumps(result[name], indent=1), flush=True)
-    write_result("detect", result)
+        write_result("detect", result)
 
 
 def read_dev(root: Path) -> Labelled:
