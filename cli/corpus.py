@@ -17,6 +17,7 @@ ORIGINS = ["human", "model", "mixed", "unknown"]
     cls=LazyGroup,
     lazy={
         "dedup": ("provenance.cli.dedup:dedup", "Find near-duplicates, verified, with a reason for each."),
+        "stats": ("provenance.cli.stats:stats", "Does a corpus look collapsed against a reference?"),
         "overlap": ("provenance.cli.dedup:overlap", "Which documents of A, and which spans, occur in B."),
         "export": ("provenance.cli.export:export", "Write a corpus as Parquet, JSONL, a HF folder or shards."),
     },

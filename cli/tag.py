@@ -244,7 +244,9 @@ def estimate(catalog: "Catalog", out: Output, corpus: str, by: str | None, model
     """Estimate the share of model text in CORPUS with a 95 % interval, and a bound that assumes almost nothing.
 
     Needs `tag run` and `tag calibrate --human` first: without known-human texts of the same kind there is no estimate.
-    The share is of model text that can be told apart; generators that write like people come on top.
+    The share is of model text that can be told apart; generators that write like people come on top. So the interval
+    ends at 1 unless --model shows how texts of the models in question score here; high_if_known is where it would end
+    if they wrote like the models the detector was trained against.
     """
     from provenance.catalog.corpora import get_corpus
     from provenance.tagging.calibration import estimate as estimate_corpus
@@ -252,7 +254,18 @@ def estimate(catalog: "Catalog", out: Output, corpus: str, by: str | None, model
 
     sample = get_corpus(catalog, model) if model else None
     groups, shift = estimate_corpus(catalog, get_corpus(catalog, corpus), detector=name, by=by, model=sample)
-    columns = ["group", "documents", "judged", "share", "low", "high", "at_least", "flagged", "false_positives"]
+    columns = [
+        "group",
+        "documents",
+        "judged",
+        "share",
+        "low",
+        "high",
+        "high_if_known",
+        "at_least",
+        "flagged",
+        "false_positives",
+    ]
     rows = []
     for group in groups:
         if group.estimate is None:
@@ -266,6 +279,7 @@ def estimate(catalog: "Catalog", out: Output, corpus: str, by: str | None, model
                 one.documents,
                 one.judged,
                 *share,
+                one.high_if_known,
                 one.lower_bound,
                 one.flagged,
                 one.false_positive_rate.value,
@@ -277,7 +291,7 @@ def estimate(catalog: "Catalog", out: Output, corpus: str, by: str | None, model
             "the interval does not hold"
         )
     if sample is None:
-        note("model scores are calibrated elsewhere; the share may be off by more than the interval for new generators")
+        note("no upper end: how much of this model text the detector finds is not known without --model SAMPLE")
     out.rows("provenance.tag.estimate/1", columns, [[_rounded(value) for value in row] for row in rows])
 
 

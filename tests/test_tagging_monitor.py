@@ -1,13 +1,19 @@
 """The monitor calls collapse what lost its tails, and nothing else."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import Result
 
+from provenance.catalog.corpora import get_corpus
+from provenance.catalog.store import Catalog
 from provenance.detectors.tokens import hash_word
 from provenance.errors import DataError
 from provenance.seeds import stream
+from provenance.tagging import stats
 from provenance.tagging.monitor import _Bigram, _zipf, compare
 
 
@@ -56,8 +62,7 @@ def test_too_little_text_is_an_error_with_the_numbers() -> None:
 
 def test_the_zipf_exponent_of_a_power_law_is_its_exponent() -> None:
     counts = np.round(1e5 * np.arange(1, 101) ** -1.2).astype(int)
-    words = np.repeat(np.arange(1, 101).astype(np.uint64), counts)
-    assert _zipf(words) == pytest.approx(1.2, abs=0.01)
+    assert _zipf(np.r_[counts, 0]) == pytest.approx(1.2, abs=0.01)
 
 
 def test_the_fixed_model_hands_out_exactly_all_probability() -> None:
@@ -72,3 +77,53 @@ def test_the_fixed_model_hands_out_exactly_all_probability() -> None:
 def test_the_order_of_the_texts_does_not_matter_beyond_the_shuffle(written: Callable[..., list[str]]) -> None:
     texts = zipfian(400, 1.0, 8)
     assert compare(texts[:150], texts[150:], seed=3) == compare(texts[:150], texts[150:], seed=3)
+
+
+def test_variety_lost_between_documents_shows_even_where_each_block_looks_rich() -> None:
+    texts = zipfian(600, 0.8, 9)
+    copied = [texts[i % 40] for i in range(200)]
+    found = compare(copied, texts[200:])
+    verdicts = {one.name: one.verdict for one in found.measures}
+    assert found.verdict == "collapsed"
+    assert verdicts["distinct_words"] == verdicts["rare_word_coverage"] == verdicts["repeated_runs"] == "collapsed"
+
+
+def test_texts_that_both_sides_share_do_not_look_easy_to_the_model_made_of_them() -> None:
+    texts = zipfian(500, 1.0, 10)
+    bits = next(one for one in compare(texts, texts).measures if one.name == "bits_per_word")
+    assert bits.verdict == "same"
+
+
+def test_the_command_says_what_collapsed_and_which_subgroup_shrank(
+    run: Callable[..., Result], write_jsonl: Callable[..., Path]
+) -> None:
+    def add(name: str, texts: list[str], rare: int) -> None:
+        rows = [{"id": f"{i}", "text": t, "who": "few" if i < rare else "many"} for i, t in enumerate(texts)]
+        path = write_jsonl(f"{name}.jsonl", rows)
+        assert run("corpus", "add", name, path, "--key-field", "id", "--subgroup-field", "who").exit_code == 0
+
+    add("crawl", zipfian(150, 1.6, 11), 5)
+    add("healthy", zipfian(300, 1.0, 12), 100)
+    found = json.loads(run("corpus", "stats", "crawl", "--against", "healthy", "--json").stdout)
+    assert found["schema"] == "provenance.corpus.stats/1"
+    assert found["verdict"] == "collapsed"
+    assert {one["group"]: one["verdict"] for one in found["groups"]} == {"few": "fewer", "many": "more"}
+    printed = run("corpus", "stats", "crawl", "--against", "healthy").stdout
+    assert printed.startswith("collapsed: crawl@1 against healthy@1")
+    assert "share of few" in printed
+    add("tiny", ["three small words"], 0)
+    refused = run("corpus", "stats", "tiny", "--against", "healthy")
+    assert refused.exit_code == 3
+    assert "too few words" in refused.output
+
+
+def test_a_large_corpus_is_read_in_part_by_chance(
+    run: Callable[..., Result], write_jsonl: Callable[..., Path], catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stats, "MOST_WORDS", 12_000)
+    for name, seed in (("crawl", 13), ("healthy", 14)):
+        rows = [{"id": f"{i}", "text": t} for i, t in enumerate(zipfian(300, 1.0, seed))]
+        assert run("corpus", "add", name, write_jsonl(f"{name}.jsonl", rows), "--key-field", "id").exit_code == 0
+    found = stats.compare_corpora(catalog, get_corpus(catalog, "crawl"), get_corpus(catalog, "healthy"))
+    assert (found.read, found.reference_read) == (100, 200)
+    assert found.comparison.verdict == "no sign"

@@ -12,6 +12,7 @@ from provenance.errors import DataError
 Floats = NDArray[np.float64]
 _MIN_PER_CLASS = 10
 _PRIOR_TEXTS = 20
+"""How many local labels a calibration made elsewhere is worth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ def fit_calibration(
 
     `missed_share` defaults to twice the share of the model texts that score below the human median. With a `prior`,
     made elsewhere on many texts, a few local labels move it as far as they can justify; without one the fit is Platt's.
+    Local labels show the generators in question themselves, so no more are taken for missed than so few can rule out.
     Raises DataError when a class has fewer than 10 scores or the scores do not vary.
     """
     known = np.isfinite(scores)
@@ -76,18 +78,17 @@ def fit_calibration(
     if scores.std() == 0:
         raise DataError(f"all {len(scores)} scores are {scores[0]:g}: nothing to calibrate")
     slope, intercept = _logistic_fit(scores, is_model, prior)
+    least = 1 / (num_model + (_PRIOR_TEXTS if prior is not None else 0) + 2)
     if missed_share is None:
         # Texts that score like people's fall below the human median as often as above it.
-        hidden = 2.0 * float(np.sum(scores[is_model] <= np.median(scores[~is_model])))
-        expected = prior.missed_share if prior is not None else 0.0
-        weight = _PRIOR_TEXTS if prior is not None else 0
-        missed_share = (hidden + weight * expected) / (num_model + weight)
+        hidden = 2.0 * float(np.mean(scores[is_model] <= np.median(scores[~is_model])))
+        missed_share = hidden if prior is None else least
     return Calibration(
         slope=slope,
         intercept=intercept,
         num_human=num_human + (prior.num_human if prior is not None else 0),
         num_model=num_model + (prior.num_model if prior is not None else 0),
-        missed_share=min(max(missed_share, 1 / (num_model + 2)), 1.0),
+        missed_share=min(max(missed_share, least), 1.0),
     )
 
 

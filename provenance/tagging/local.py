@@ -107,9 +107,14 @@ def calibrate_locally(
 
 
 def calibrate_on_labels(local: LocalReading, scores: Floats, is_model: NDArray[np.bool_]) -> LocalReading:
-    """The same, with the likelihood ratio corrected by local labels (20 of each kind do). Raises DataError on fewer."""
-    standardised = local.human.standardised(scores)
-    return replace(local, calibration=fit_calibration(standardised, is_model, prior=local.calibration))
+    """The same, with the likelihood ratio corrected by local labels (20 of each kind do). Raises DataError on fewer.
+
+    The local human sample counts among the human labels.
+    """
+    known = local.human.scores
+    standardised = local.human.standardised(np.concatenate([known, scores]))
+    labels = np.concatenate([np.zeros(len(known), dtype=bool), is_model])
+    return replace(local, calibration=fit_calibration(standardised, labels, prior=local.calibration))
 
 
 def _bounded(calibration: Calibration, num_human: int) -> Calibration:

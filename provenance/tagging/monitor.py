@@ -1,7 +1,8 @@
 """Early warning: does this crawl look collapsed against that one? Knows two sets of texts, no labels.
 
 Collapse takes the tails first: rare words go, sentences repeat, a fixed model finds the text easier. Each measure is
-taken on blocks of the same number of words on both sides, so size does not matter, and its interval is over blocks.
+taken on the same number of words on both sides, because variety grows with size; it is taken on all of them at once,
+because what is lost is variety between documents, which no small block shows. Intervals leave out a block at a time.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +21,18 @@ _MIN_BLOCK_WORDS = 400
 _RARE_AT_MOST = 3
 _ZIPF_RANKS = 200
 _DISCOUNT = 0.75
+_T = 2.09
+"""The 97.5 % point of Student's t with 19 degrees of freedom."""
+_MEASURES = (
+    ("bits_per_word", "bits", "lower"),
+    ("distinct_words", "share", "lower"),
+    ("distinct_pairs", "share", "lower"),
+    ("repeated_runs", "share", "higher"),
+    ("rare_word_coverage", "share", "lower"),
+    ("words_seen_once", "share", "lower"),
+    ("zipf_exponent", "", "higher"),
+)
+"""Name, unit, and the direction in which collapse moves it."""
 _TOKENISE_TEXTS = 512
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 RELEVANT = 0.02
@@ -80,7 +93,12 @@ def compare(
     known, other = _shuffled(reference, seed, "reference"), _shuffled(texts, seed, "corpus")
     half = len(known) // 2
     model_words = _words(known[:half])
-    sides = {"reference": _words(known[half:]), "corpus": _words(other)}
+    # A text that the fixed model was made of is easy for it wherever it turns up: it is measured on neither side.
+    seen = set(known[:half])
+    sides = {
+        name: _words([text for text in texts if text not in seen])
+        for name, texts in (("reference", known[half:]), ("corpus", other))
+    }
     size = min(len(words) for words in sides.values()) // _BLOCKS
     if size < _MIN_BLOCK_WORDS or len(model_words) < _MIN_BLOCK_WORDS:
         least = 2 * _BLOCKS * _MIN_BLOCK_WORDS
@@ -88,27 +106,55 @@ def compare(
             f"too few words to compare: {len(sides['corpus']):,} and {2 * len(sides['reference']):,}",
             hint=f"the corpus needs {least // 2:,} words and the reference {least:,}",
         )
-    blocks = {side: words[: size * _BLOCKS].reshape(_BLOCKS, size) for side, words in sides.items()}
-    found = []
-    for name, unit, direction, measure in _measures(model_words):
-        values = {side: np.array([measure(block) for block in rows]) for side, rows in blocks.items()}
-        found.append(_measure(name, unit, direction, values["corpus"], values["reference"]))
+    model = _Bigram(model_words)
+    taken = {side: _measures(model, words[: size * _BLOCKS].reshape(_BLOCKS, size)) for side, words in sides.items()}
+    found = [
+        _measure(name, unit, direction, taken["corpus"][name], taken["reference"][name])
+        for name, unit, direction in _MEASURES
+    ]
     shares = _groups(groups, reference_groups)
     return Comparison(measures=found, groups=shares, verdict=_overall(found, shares), block_words=size)
 
 
-def _measures(model_words: Words) -> list[tuple[str, str, str, Callable[[Words], float]]]:
-    model = _Bigram(model_words)
+def _measures(model: "_Bigram", blocks: Words) -> dict[str, Interval]:
+    """Every measure of one side, whose words come in blocks of one size."""
     rare = model.words[model.counts <= _RARE_AT_MOST]
-    return [
-        ("bits_per_word", "bits", "lower", model.bits_per_word),
-        ("distinct_words", "share", "lower", lambda block: len(np.unique(block)) / len(block)),
-        ("distinct_pairs", "share", "lower", lambda block: len(np.unique(_pairs(block))) / (len(block) - 1)),
-        ("repeated_runs", "share", "higher", _repeated_runs),
-        ("rare_word_coverage", "share", "lower", lambda block: np.isin(block, rare).sum() / len(block)),
-        ("words_seen_once", "share", "lower", _seen_once),
-        ("zipf_exponent", "", "higher", _zipf),
-    ]
+    size = blocks.shape[1]
+    words, pairs = _Counts(blocks), _Counts(np.array([_pairs(block) for block in blocks]))
+    runs = _Counts(np.array([_pairs(_pairs(_pairs(block))) for block in blocks]))
+    is_rare = np.isin(words.keys, rare)
+    bits = np.array([model.bits_per_word(block) for block in blocks])
+    return {
+        "bits_per_word": _jackknife(float(bits.mean()), (bits.sum() - bits) / (len(bits) - 1)),
+        "distinct_words": words.interval(lambda counts, left: np.count_nonzero(counts) / (left * size)),
+        "distinct_pairs": pairs.interval(lambda counts, left: np.count_nonzero(counts) / (left * (size - 1))),
+        "repeated_runs": runs.interval(lambda counts, left: 1 - np.count_nonzero(counts) / (left * (size - 3))),
+        "rare_word_coverage": words.interval(lambda counts, _: np.count_nonzero(counts[is_rare]) / max(len(rare), 1)),
+        "words_seen_once": words.interval(lambda counts, left: np.count_nonzero(counts == 1) / (left * size)),
+        "zipf_exponent": words.interval(lambda counts, _: _zipf(counts)),
+    }
+
+
+class _Counts:
+    """How often each key occurs in each block, without holding more than one block's counts beside the total."""
+
+    def __init__(self, blocks: Words) -> None:
+        self.keys, index = np.unique(blocks, return_inverse=True)
+        self._blocks = index.reshape(blocks.shape)
+        self._total = np.bincount(index.ravel(), minlength=len(self.keys))
+
+    def interval(self, measure: Callable[[NDArray[np.int64], int], float]) -> Interval:
+        """`measure(counts, number of blocks counted)` on everything, its interval from leaving out each block."""
+        num = len(self._blocks)
+        without = [measure(self._total - np.bincount(b, minlength=len(self.keys)), num - 1) for b in self._blocks]
+        return _jackknife(measure(self._total, num), np.array(without))
+
+
+def _jackknife(value: float, without: NDArray[np.float64]) -> Interval:
+    """A value with the interval that its values without each block give."""
+    num = len(without)
+    reach = _T * float(np.sqrt((num - 1) / num * np.sum((without - without.mean()) ** 2)))
+    return Interval(value=value, low=value - reach, high=value + reach)
 
 
 class _Bigram:
@@ -142,31 +188,17 @@ def _pairs(words: Words) -> Words:
     return np.asarray((words[:-1] * _PRIME) ^ (words[1:] + (words[1:] >> np.uint64(31))))
 
 
-def _repeated_runs(block: Words) -> float:
-    """Share of 4-word sequences that occurred before in the block."""
-    runs = _pairs(_pairs(_pairs(block)))
-    return 1 - len(np.unique(runs)) / len(runs)
-
-
-def _seen_once(block: Words) -> float:
-    return float(np.sum(np.unique(block, return_counts=True)[1] == 1) / len(block))
-
-
-def _zipf(block: Words) -> float:
+def _zipf(counts: NDArray[np.int64]) -> float:
     """Minus the slope of log frequency on log rank over the most frequent words."""
-    counts = np.sort(np.unique(block, return_counts=True)[1])[::-1][:_ZIPF_RANKS].astype(np.float64)
-    return float(-np.polyfit(np.log(np.arange(1, len(counts) + 1)), np.log(counts), 1)[0])
+    top = np.sort(counts[counts > 0])[::-1][:_ZIPF_RANKS].astype(np.float64)
+    return float(-np.polyfit(np.log(np.arange(1, len(top) + 1)), np.log(top), 1)[0])
 
 
-def _measure(
-    name: str, unit: str, direction: str, corpus: NDArray[np.float64], reference: NDArray[np.float64]
-) -> Measure:
-    mean, base = float(corpus.mean()), float(reference.mean())
-    error = float(np.hypot(_standard_error(corpus), _standard_error(reference)))
-    scale = abs(base) if base else 1.0
-    change = Interval(
-        value=(mean - base) / scale, low=(mean - base - 2.02 * error) / scale, high=(mean - base + 2.02 * error) / scale
-    )
+def _measure(name: str, unit: str, direction: str, corpus: Interval, reference: Interval) -> Measure:
+    difference = corpus.value - reference.value
+    reach = float(np.hypot(corpus.high - corpus.value, reference.high - reference.value))
+    scale = abs(reference.value) or 1.0
+    change = Interval(value=difference / scale, low=(difference - reach) / scale, high=(difference + reach) / scale)
     worse = (-change.high, -change.low) if direction == "lower" else (change.low, change.high)
     if worse[0] > RELEVANT:
         verdict = "collapsed"
@@ -177,18 +209,8 @@ def _measure(
     else:
         verdict = "unsure"
     return Measure(
-        name=name, unit=unit, collapse_is=direction, corpus=_block_interval(corpus),
-        reference=_block_interval(reference), change=change, verdict=verdict,
+        name=name, unit=unit, collapse_is=direction, corpus=corpus, reference=reference, change=change, verdict=verdict,
     )  # fmt: skip
-
-
-def _standard_error(values: NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values)))
-
-
-def _block_interval(values: NDArray[np.float64]) -> Interval:
-    mean, reach = float(values.mean()), 2.09 * _standard_error(values)
-    return Interval(value=mean, low=mean - reach, high=mean + reach)
 
 
 def _groups(groups: Sequence[str | None] | None, reference: Sequence[str | None] | None) -> list[GroupShare]:
