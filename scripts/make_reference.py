@@ -27,7 +27,6 @@ def cli_page() -> str:
 
 
 def _describe(command: click.Command, context: click.Context) -> list[str]:
-    command._help_option = None  # click keeps the one of the first context that asked, which may have had other names
     parts = [f"## `{context.command_path}`\n", "```text", command.get_help(context).rstrip(), "```\n"]
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
