@@ -226,10 +226,11 @@ def calibrate(
 def conflicts(catalog: "Catalog", out: Output, corpus: str | None, limit: int) -> None:
     """List documents whose source declares a human writer while the evidence says model, strongest first."""
     from provenance.catalog.corpora import get_corpus
-    from provenance.catalog.tags import conflicts as find_conflicts
+    from provenance.tagging.conflicts import Conflict, find_conflicts
 
-    rows = find_conflicts(catalog, get_corpus(catalog, corpus) if corpus else None, limit)
-    columns = ["doc_id", "corpus", "key", "declared_origin", "p_model", "strongest_evidence", "log_lr"]
+    found = find_conflicts(catalog, get_corpus(catalog, corpus) if corpus else None, limit)
+    columns = list(Conflict.__slots__)
+    rows = [[getattr(one, name) for name in columns] for one in found]
     out.rows("provenance.tag.conflicts/1", columns, rows, empty="no conflicts")
 
 
@@ -273,6 +274,8 @@ def estimate(catalog: "Catalog", out: Output, corpus: str, by: str | None, model
             continue
         one = group.estimate
         share = [one.share.value, one.share.low, one.share.high] if one.share else [None, None, None]
+        if one.high_if_known is not None and one.high_if_known - share[1] > 0.5:
+            note(f"{group.group}: {name} can hardly tell such model texts from these human ones; do not use the share")
         rows.append(
             [
                 group.group,

@@ -40,6 +40,25 @@ def test_intervals_cover_the_truth_from_no_model_text_to_nothing_else() -> None:
     assert np.mean(error) < 0.06
 
 
+def test_model_texts_known_elsewhere_alone_set_no_upper_end() -> None:
+    rng = stream(0, "hidden")
+    humans, like_people = rng.normal(0, 1, 200), rng.normal(-0.2, 0.7, 150)
+    scores = np.r_[rng.normal(0, 1, 350), like_people]
+    found = estimate_share(scores, humans, reference(rng))
+    assert found.share is not None
+    assert found.share.low <= 0.3 <= found.share.high == 1.0
+    assert found.high_if_known is not None
+    assert found.high_if_known < 0.3
+
+
+def test_local_model_texts_that_cannot_be_told_apart_leave_the_share_open() -> None:
+    rng = stream(0, "open")
+    humans, alike = rng.normal(0, 1, 200), rng.normal(0, 1, 300)
+    found = estimate_share(rng.normal(0, 1, 400), humans, ModelReference(cells=[alike], local=True))
+    assert found.share is not None
+    assert (found.share.low, found.share.high) == (0.0, pytest.approx(1.0, abs=0.05))
+
+
 def test_the_bound_needs_no_model_reference_and_there_is_then_no_point() -> None:
     scores, humans = corpus(stream(0, "x"), 0.6)
     found = estimate_share(scores, humans, None)

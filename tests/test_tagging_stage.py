@@ -1,6 +1,7 @@
 """Tagging a catalog from the command line: train, score, decide, explain, calibrate, estimate."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -152,8 +153,30 @@ def test_calibrated_tags_flag_at_the_promised_rate_and_the_share_is_estimated(tr
     assert rules == [(1,)]
     row = ok(trained("tag", "estimate", "crawl", "--json"))["rows"][0]
     assert row["judged"] == 70
-    assert row["low"] <= 20 / 70 <= row["high"]
+    assert row["low"] <= 20 / 70 <= row["high_if_known"]
+    assert row["high"] == 1.0
     assert row["at_least"] <= 20 / 70
+    local = ok(trained("tag", "estimate", "crawl", "--model", "train", "--json"))["rows"][0]
+    assert local["low"] <= 20 / 70 <= local["high"] == local["high_if_known"] < 1
+
+
+def test_a_conflict_weighs_what_the_local_calibration_says_as_explain_does(trained: Run) -> None:
+    ok(trained("tag", "calibrate", "crawl", "--human", "known", "--json"))
+    ok(trained("tag", "run", "crawl", "--json"))
+    conflict = ok(trained("tag", "conflicts", "crawl", "--json"))["rows"][0]
+    found = ok(trained("tag", "explain", f"doc:{conflict['doc_id']}", "--json"))
+    bits = {f"{piece['kind']}:{piece['name']}": piece["bits"] for piece in found["evidence"]}
+    assert conflict["log_lr"] == pytest.approx(bits[conflict["strongest_evidence"]] * math.log(2))
+
+
+def test_an_assertion_is_the_strongest_evidence_of_a_conflict(trained: Run, catalog: Catalog) -> None:
+    with catalog.read() as con:
+        row = con.execute("SELECT doc_id FROM documents WHERE key = 'c3'").fetchone()
+    assert row is not None
+    ok(trained("tag", "set", f"doc:{row[0]}", "model", "--reviewer", "ann"))
+    ok(trained("tag", "run", "crawl", "--json"))
+    conflict = next(r for r in ok(trained("tag", "conflicts", "crawl", "--json"))["rows"] if r["key"] == "c3")
+    assert (conflict["strongest_evidence"], conflict["log_lr"]) == ("review:ann", None)
 
 
 def test_too_few_known_humans_flag_nothing_and_the_run_says_so(
