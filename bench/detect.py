@@ -61,6 +61,7 @@ def main() -> None:
         "held_out_domains": lambda: held_out_domains(data, opened.reading),
         "held_out_generators": lambda: held_out_generators(data),
         "attacks_on_held_out_domains": lambda: attacks(data),
+        "one_threshold_for_all": lambda: one_threshold(opened.reading),
         "conformal_200_local_humans": lambda: conformal(opened.reading),
         "calibration_error_20_and_20": lambda: few_labels(opened.reading),
         "prevalence": lambda: prevalence(opened.reading),
@@ -218,6 +219,18 @@ def attacks(data: Labelled) -> dict[str, dict[str, float]]:
             disguised = detector.score([attack(text, rng) for text in model])
             found.setdefault(name, []).append(figures(human, disguised))
     return {name: _mean(some) for name, some in found.items()}
+
+
+def one_threshold(reading: Reading) -> dict[str, dict[str, float]]:
+    """What goes wrong without local humans: false positives per held-out domain at thresholds set on all of them."""
+    domains, scores = np.asarray(reading.human_domains), np.sort(reading.human_scores)
+    found: dict[str, dict[str, float]] = {}
+    for rate in (0.05, 0.01):
+        threshold = scores[len(scores) - 1 - int(rate * len(scores))]
+        for domain in np.unique(domains).tolist():
+            own = reading.human_scores[domains == domain]
+            found.setdefault(domain, {})[f"fpr_at_{rate:g}"] = round(float(np.mean(own > threshold)), 4)
+    return found
 
 
 def conformal(reading: Reading) -> dict[str, dict[str, float]]:

@@ -237,7 +237,11 @@ def conflicts(catalog: "Catalog", out: Output, corpus: str | None, limit: int) -
 @tag.command()
 @click.argument("corpus")
 @click.option("--by", type=click.Choice(["subgroup", "source", "month"]), help="Also estimate each group.")
-@click.option("--model", metavar="SAMPLE", help="Corpus of known model texts like those expected in CORPUS.")
+@click.option(
+    "--model",
+    metavar="SAMPLE",
+    help="Corpus of model texts like those expected in CORPUS, none of which the detector was trained on.",
+)
 @click.option("--detector", "name", default="stack", show_default=True, help="Whose scores to use.")
 @with_output
 @with_catalog
@@ -274,7 +278,7 @@ def estimate(catalog: "Catalog", out: Output, corpus: str, by: str | None, model
             continue
         one = group.estimate
         share = [one.share.value, one.share.low, one.share.high] if one.share else [None, None, None]
-        if one.high_if_known is not None and one.high_if_known - share[1] > 0.5:
+        if one.share and (one.high_if_known or 0) - one.share.low > 0.5:
             note(f"{group.group}: {name} can hardly tell such model texts from these human ones; do not use the share")
         rows.append(
             [

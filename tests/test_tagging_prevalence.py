@@ -56,7 +56,7 @@ def test_local_model_texts_that_cannot_be_told_apart_leave_the_share_open() -> N
     humans, alike = rng.normal(0, 1, 200), rng.normal(0, 1, 300)
     found = estimate_share(rng.normal(0, 1, 400), humans, ModelReference(cells=[alike], local=True))
     assert found.share is not None
-    assert (found.share.low, found.share.high) == (0.0, pytest.approx(1.0, abs=0.05))
+    assert found.share.high - found.share.low > 0.5
 
 
 def test_the_bound_needs_no_model_reference_and_there_is_then_no_point() -> None:

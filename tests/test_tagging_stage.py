@@ -200,8 +200,12 @@ def test_abstentions_are_stored_with_their_reason(trained: Run, catalog: Catalog
 
 
 def test_evaluate_reports_slices_and_attacks(trained: Run) -> None:
-    rows = ok(trained("detector", "evaluate", "train", "--group", "domain", "--attacks", "--json"))["rows"]
-    slices = {row["slice"] for row in rows}
+    result = trained("detector", "evaluate", "train", "--group", "domain", "--attacks", "--json")
+    assert "leak" in result.stderr
+    assert "learned from domains of these names: mail, news" in result.stderr
+    found = ok(result)
+    assert {leak["trace"] for leak in found["leaks"]} == {"line_breaks", "length", "shared_opening", "encoding"}
+    slices = {row["slice"] for row in found["rows"]}
     assert {"all", "domain=news", "generator=llm0", "attack=truncate"} <= slices
 
 
