@@ -2,12 +2,14 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
+from provenance.cli import cli
 
 from provenance.catalog.corpora import get_corpus
 from provenance.catalog.store import Catalog
@@ -23,9 +25,24 @@ def ok(result: Result) -> Any:
     return json.loads(result.stdout) if result.stdout.startswith("{") else result.stdout
 
 
-@pytest.fixture
-def trained(run: Run, write_jsonl: Write, written: Callable[..., list[str]]) -> Run:
-    """A catalog with a trained stack, a crawl that declares itself human, and known-human texts like it."""
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, written: Callable[..., list[str]]) -> Path:
+    """A catalog with a trained stack, a crawl that declares itself human, and known-human texts like it.
+
+    Made once: training it for every test would be most of this file's time.
+    """
+    folder = tmp_path_factory.mktemp("template")
+    root = Catalog.init(folder).root
+
+    def add(name: str, rows: list[dict[str, Any]], *options: str) -> None:
+        path = folder / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        invoke("corpus", "add", name, str(path), "--key-field", "id", *options)
+
+    def invoke(*words: str) -> None:
+        env = {"PROVENANCE_CATALOG": str(root)}
+        ok(CliRunner(catch_exceptions=False).invoke(cli, list(words), env=env))
+
     rows = []
     for domain, human in (("news", "And so"), ("mail", "Well,")):
         rows += [
@@ -37,17 +54,19 @@ def trained(run: Run, write_jsonl: Write, written: Callable[..., list[str]]) -> 
             for i, t in enumerate(written(30, tic="Moreover,", seed=2 if domain == "news" else 3))
         ]
     crawl = written(50, tic="And so", seed=4) + written(20, tic="Moreover,", seed=5) + ["Too short.", ""]
-    ok(
-        run(
-            "corpus", "add", "train", write_jsonl("train.jsonl", rows), "--key-field", "id", "--origin-field", "label",
-            "--generator-field", "by", "--meta-fields", "domain",
-        )
-    )  # fmt: skip
+    add("train", rows, "--origin-field", "label", "--generator-field", "by", "--meta-fields", "domain")
     crawled = [{"id": f"c{i}", "text": t, "source": "web"} for i, t in enumerate(crawl) if t]
-    ok(run("corpus", "add", "crawl", write_jsonl("crawl.jsonl", crawled), "--key-field", "id", "--origin", "human"))
+    add("crawl", crawled, "--origin", "human")
     known = [{"id": f"h{i}", "text": t} for i, t in enumerate(written(120, tic="And so", seed=6))]
-    ok(run("corpus", "add", "known", write_jsonl("known.jsonl", known), "--key-field", "id", "--origin", "human"))
-    ok(run("detector", "train", "train", "--group", "domain", "--json"))
+    add("known", known, "--origin", "human")
+    invoke("detector", "train", "train", "--group", "domain", "--json")
+    return root
+
+
+@pytest.fixture
+def trained(run: Run, catalog: Catalog, template: Path) -> Run:
+    """`run` on a catalog of its own that holds what `template` holds."""
+    shutil.copytree(template, catalog.root, dirs_exist_ok=True)
     return run
 
 
