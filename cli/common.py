@@ -55,12 +55,23 @@ class Output:
 
     format: str
 
-    def rows(self, schema: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "") -> None:
-        """Print a table. `quiet` prints the first column alone; `empty` is said on stderr when there are no rows."""
+    def rows(
+        self,
+        schema: str,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        *,
+        empty: str = "",
+        beside: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Print a table. `quiet` prints the first column alone; `empty` is said on stderr when there are no rows.
+
+        What stands `beside` the rows is in the JSON document alone; people are told on stderr.
+        """
         listed = [list(row) for row in rows]
         if self.format == "json":
             body = [dict(zip(columns, row, strict=True)) for row in listed]
-            _print_json({"schema": schema, "columns": list(columns), "rows": body})
+            _print_json({"schema": schema, "columns": list(columns), "rows": body, **(beside or {})})
         elif self.format == "ndjson":
             for row in listed:
                 _print_json(dict(zip(columns, row, strict=True)))

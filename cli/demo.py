@@ -47,7 +47,7 @@ def steps(sample: Path) -> list[tuple[str, list[str]]]:
         ),
         ("Decide again; nothing is scored twice.", ["tag", "run", "web"]),
         ("Declared human, looks model.", ["tag", "conflicts", "web", "-n", "5"]),
-        ("How much of the crawl is model text?", ["tag", "estimate", "web"]),
+        ("How much of the crawl is model text?", ["tag", "estimate", "web", "--model", "smollm"]),
         ("What a mix would hold, before anything is written.", ["mix", "plan", "human-first"]),
         ("Fix it in a lock …", ["mix", "lock", "human-first", "-o", "human-first.lock.json"]),
         ("… and build it, byte for byte.", ["mix", "build", "human-first.lock.json", "--locked", "-o", "mix.parquet"]),

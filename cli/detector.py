@@ -1,5 +1,6 @@
 """The `detector` group: what detectors there are, training them, measuring them."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,6 +9,7 @@ from .common import Output, dry_run_option, note, with_catalog, with_output
 
 if TYPE_CHECKING:
     from provenance.catalog.store import Catalog
+    from provenance.tagging.leaks import Leak
     from provenance.tagging.metrics import Interval, Quality
 
 _QUALITY_COLUMNS = ["slice", "human", "model", "abstained", "auroc", "ap", "tpr@5%", "tpr@1%", "tpr@0.1%"]
@@ -104,7 +106,7 @@ def train(
         catalog, infos, label_field=label_field, group_field=group_field, generator_field=generator_field
     )
     trained = train_detector(blank, data)
-    show_leaks(out, [(leak.domain, leak.trace, leak.raw, leak.normalised) for leak in trained.leaks])
+    say_leaks(trained.leaks)
     about = {"corpora": [info.ref for info in infos], "licences": sorted({info.license or "unknown" for info in infos})}
     if not dry_run:
         params = {"detector": name, "corpora": about["corpora"], "settings": dict(parse_settings(settings))}
@@ -117,7 +119,9 @@ def train(
             trained.save(folder / name, about)
             publish(folder / name, catalog.root / "detectors" / name)
     qualities = [*_renamed(trained.domains_held_out, ""), *_renamed(trained.generators_held_out, "held out ")]
-    out.rows("provenance.detector.train/1", _QUALITY_COLUMNS, [quality_row(quality) for quality in qualities])
+    beside = {"leaks": [asdict(leak) for leak in trained.leaks]}
+    rows = [quality_row(quality) for quality in qualities]
+    out.rows("provenance.detector.train/1", _QUALITY_COLUMNS, rows, beside=beside)
     verb = "would train" if dry_run else "trained"
     note(f"{verb} {name}@{trained.detector.version} on {len(data.texts):,} texts; figures are from texts held out")
 
@@ -167,9 +171,13 @@ def evaluate(
     )
     opened = open_detector(catalog.root, name, dict(parse_settings(settings)))
     result = measure(opened.detector, data, attacks=attacks)
-    show_leaks(out, [(leak.domain, leak.trace, leak.raw, leak.normalised) for leak in result.leaks])
+    say_leaks(result.leaks)
+    learned = {part["domain"] for part in opened.card.get("training", [])} & set(data.domains)
+    if learned:
+        note(f"{name} learned from domains of these names: {', '.join(sorted(learned))}; on its own texts it flatters")
     rows = [quality_row(quality) for quality in [*result.qualities, *result.attacked]]
-    out.rows("provenance.detector.evaluate/1", _QUALITY_COLUMNS, rows)
+    beside = {name: [asdict(one) for one in getattr(result, name)] for name in ("leaks", "fairness")}
+    out.rows("provenance.detector.evaluate/1", _QUALITY_COLUMNS, rows, beside=beside)
     for group in result.fairness:
         note(
             f"false positives of {group.group or 'all'} at {group.rate:.0%}: {group.observed.value:.1%} "
@@ -201,13 +209,17 @@ def quality_row(quality: "Quality") -> list[Any]:
     ]
 
 
-def show_leaks(out: Output, leaks: "list[tuple[str, str, float, float]]") -> None:
+def say_leaks(leaks: "list[Leak]") -> None:
     """Say on stderr what separates the classes without reading; a person must see it with every figure."""
-    if out.format != "table":
-        return
-    for domain, trace, raw, normalised in leaks:
-        if raw >= 0.6 or normalised >= 0.6:
-            note(f"leak in {domain}: {trace} alone separates at AUROC {raw:.2f}, {normalised:.2f} after normalising")
+    telling = [leak for leak in leaks if max(leak.raw, leak.normalised) >= 0.6]
+    for leak in telling:
+        note(
+            f"leak in {leak.domain}: {leak.trace} alone separates at AUROC {leak.raw:.2f}, {leak.normalised:.2f} after "
+            "normalising"
+        )
+    if not telling:
+        traces = ", ".join(dict.fromkeys(leak.trace for leak in leaks)) or "no domain has both classes"
+        note(f"leaks: nothing separates the classes at AUROC 0.6 without reading ({traces})")
 
 
 def _renamed(qualities: "list[Quality]", prefix: str) -> "list[Quality]":

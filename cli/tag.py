@@ -226,17 +226,22 @@ def calibrate(
 def conflicts(catalog: "Catalog", out: Output, corpus: str | None, limit: int) -> None:
     """List documents whose source declares a human writer while the evidence says model, strongest first."""
     from provenance.catalog.corpora import get_corpus
-    from provenance.catalog.tags import conflicts as find_conflicts
+    from provenance.tagging.conflicts import Conflict, find_conflicts
 
-    rows = find_conflicts(catalog, get_corpus(catalog, corpus) if corpus else None, limit)
-    columns = ["doc_id", "corpus", "key", "declared_origin", "p_model", "strongest_evidence", "log_lr"]
+    found = find_conflicts(catalog, get_corpus(catalog, corpus) if corpus else None, limit)
+    columns = list(Conflict.__slots__)
+    rows = [[getattr(one, name) for name in columns] for one in found]
     out.rows("provenance.tag.conflicts/1", columns, rows, empty="no conflicts")
 
 
 @tag.command()
 @click.argument("corpus")
 @click.option("--by", type=click.Choice(["subgroup", "source", "month"]), help="Also estimate each group.")
-@click.option("--model", metavar="SAMPLE", help="Corpus of known model texts like those expected in CORPUS.")
+@click.option(
+    "--model",
+    metavar="SAMPLE",
+    help="Corpus of model texts like those expected in CORPUS, none of which the detector was trained on.",
+)
 @click.option("--detector", "name", default="stack", show_default=True, help="Whose scores to use.")
 @with_output
 @with_catalog
@@ -273,6 +278,8 @@ def estimate(catalog: "Catalog", out: Output, corpus: str, by: str | None, model
             continue
         one = group.estimate
         share = [one.share.value, one.share.low, one.share.high] if one.share else [None, None, None]
+        if one.share and (one.high_if_known or 0) - one.share.low > 0.5:
+            note(f"{group.group}: {name} can hardly tell such model texts from these human ones; do not use the share")
         rows.append(
             [
                 group.group,

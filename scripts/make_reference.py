@@ -1,10 +1,14 @@
-"""Writes docs/reference/cli.md from the commands' own help and docs/reference/views.md from the views' own comments.
+"""Writes docs/reference/cli.md from the commands' own help, docs/reference/views.md from the views' own comments, and
+the tables of docs/detectors.md from bench/results/detect.json.
 
 tests/test_docs.py fails when the files differ from what this script would write.
 """
 
+import json
+import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 from provenance.cli import cli
@@ -12,7 +16,9 @@ from provenance.cli import cli
 from provenance.catalog.query import list_views
 from provenance.catalog.store import Catalog
 
-REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+DETECTORS = ROOT / "docs" / "detectors.md"
 MADE = "<!-- Written by scripts/make_reference.py; change the help texts, then run `make docs`. -->\n"
 
 
@@ -48,9 +54,67 @@ def views_page() -> str:
     return "\n".join(parts)
 
 
+def detectors_page() -> str:
+    """The page on detection, with each table between `<!-- table NAME -->` and `<!-- end -->` measured anew."""
+    found = json.loads((ROOT / "bench" / "results" / "detect.json").read_text(encoding="utf-8"))
+    tables = {
+        "held_out_domains": _nested(found["held_out_domains"], "detector", "domain held out"),
+        "held_out_generators": _flat(found["held_out_generators"], "generator held out"),
+        "attacks": _flat(found["attacks_on_held_out_domains"], "disguise of the model texts"),
+        "one_threshold": _flat(found["one_threshold_for_all"], "domain"),
+        "conformal": _flat(found["conformal_200_local_humans"], "domain"),
+        "calibration_error": _pairs(found["calibration_error_20_and_20"], "domain held out", "calibration error"),
+        "prevalence": _flat(
+            {name: _plain(body) for name, body in _parts(found["prevalence"]).items()}, "known local texts"
+        ),
+        "prevalence_domains": _nested(
+            {name: body["by_domain"] for name, body in _parts(found["prevalence"]).items()}, "known", "domain"
+        ),
+        "registry": _pairs(found["registry"], "what was done to the text", "matched"),
+        "speed": _pairs(found["speed"], "detector", "texts per second"),
+        "likelihood": _pairs(found["likelihood"], "likelihood on a CPU", "measured"),
+    }
+    return re.sub(
+        r"(<!-- table (\w+) -->\n).*?(<!-- end -->)",
+        lambda match: f"{match[1]}{tables[match[2]]}{match[3]}",
+        DETECTORS.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+
+
+def _parts(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name != "measured"}
+
+
+def _plain(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if not isinstance(value, dict)}
+
+
+def _pairs(body: dict[str, Any], first: str, second: str) -> str:
+    return _flat({name: {second: value} for name, value in _parts(body).items()}, first)
+
+
+def _nested(body: dict[str, Any], outer: str, inner: str) -> str:
+    """Two levels of rows: the outer name stands in a column of its own."""
+    rows = {f"{one} | {two}": values for one, some in _parts(body).items() for two, values in some.items()}
+    return _flat(rows, f"{outer} | {inner}")
+
+
+def _flat(body: dict[str, Any], first: str) -> str:
+    """One row per name; columns are the names of the values."""
+    rows = _parts(body)
+    columns = list(dict.fromkeys(column for values in rows.values() for column in values))
+    head = f"| {first} | " + " | ".join(column.replace("_", " ") for column in columns) + " |"
+    rule = "|---" * (head.count("|") - 1) + "|"
+    lines = [
+        f"| {name} | " + " | ".join(str(values.get(c, "")) for c in columns) + " |" for name, values in rows.items()
+    ]
+    return "\n".join([head, rule, *lines]) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """Each generated file and its text."""
-    return {REFERENCE / "cli.md": cli_page(), REFERENCE / "views.md": views_page()}
+    return {REFERENCE / "cli.md": cli_page(), REFERENCE / "views.md": views_page(), DETECTORS: detectors_page()}
 
 
 if __name__ == "__main__":

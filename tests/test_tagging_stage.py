@@ -1,12 +1,15 @@
 """Tagging a catalog from the command line: train, score, decide, explain, calibrate, estimate."""
 
 import json
+import math
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
+from provenance.cli import cli
 
 from provenance.catalog.corpora import get_corpus
 from provenance.catalog.store import Catalog
@@ -22,9 +25,24 @@ def ok(result: Result) -> Any:
     return json.loads(result.stdout) if result.stdout.startswith("{") else result.stdout
 
 
-@pytest.fixture
-def trained(run: Run, write_jsonl: Write, written: Callable[..., list[str]]) -> Run:
-    """A catalog with a trained stack, a crawl that declares itself human, and known-human texts like it."""
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, written: Callable[..., list[str]]) -> Path:
+    """A catalog with a trained stack, a crawl that declares itself human, and known-human texts like it.
+
+    Made once: training it for every test would be most of this file's time.
+    """
+    folder = tmp_path_factory.mktemp("template")
+    root = Catalog.init(folder).root
+
+    def add(name: str, rows: list[dict[str, Any]], *options: str) -> None:
+        path = folder / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        invoke("corpus", "add", name, str(path), "--key-field", "id", *options)
+
+    def invoke(*words: str) -> None:
+        env = {"PROVENANCE_CATALOG": str(root)}
+        ok(CliRunner(catch_exceptions=False).invoke(cli, list(words), env=env))
+
     rows = []
     for domain, human in (("news", "And so"), ("mail", "Well,")):
         rows += [
@@ -36,17 +54,19 @@ def trained(run: Run, write_jsonl: Write, written: Callable[..., list[str]]) -> 
             for i, t in enumerate(written(30, tic="Moreover,", seed=2 if domain == "news" else 3))
         ]
     crawl = written(50, tic="And so", seed=4) + written(20, tic="Moreover,", seed=5) + ["Too short.", ""]
-    ok(
-        run(
-            "corpus", "add", "train", write_jsonl("train.jsonl", rows), "--key-field", "id", "--origin-field", "label",
-            "--generator-field", "by", "--meta-fields", "domain",
-        )
-    )  # fmt: skip
+    add("train", rows, "--origin-field", "label", "--generator-field", "by", "--meta-fields", "domain")
     crawled = [{"id": f"c{i}", "text": t, "source": "web"} for i, t in enumerate(crawl) if t]
-    ok(run("corpus", "add", "crawl", write_jsonl("crawl.jsonl", crawled), "--key-field", "id", "--origin", "human"))
+    add("crawl", crawled, "--origin", "human")
     known = [{"id": f"h{i}", "text": t} for i, t in enumerate(written(120, tic="And so", seed=6))]
-    ok(run("corpus", "add", "known", write_jsonl("known.jsonl", known), "--key-field", "id", "--origin", "human"))
-    ok(run("detector", "train", "train", "--group", "domain", "--json"))
+    add("known", known, "--origin", "human")
+    invoke("detector", "train", "train", "--group", "domain", "--json")
+    return root
+
+
+@pytest.fixture
+def trained(run: Run, catalog: Catalog, template: Path) -> Run:
+    """`run` on a catalog of its own that holds what `template` holds."""
+    shutil.copytree(template, catalog.root, dirs_exist_ok=True)
     return run
 
 
@@ -152,8 +172,30 @@ def test_calibrated_tags_flag_at_the_promised_rate_and_the_share_is_estimated(tr
     assert rules == [(1,)]
     row = ok(trained("tag", "estimate", "crawl", "--json"))["rows"][0]
     assert row["judged"] == 70
-    assert row["low"] <= 20 / 70 <= row["high"]
+    assert row["low"] <= 20 / 70 <= row["high_if_known"]
+    assert row["high"] == 1.0
     assert row["at_least"] <= 20 / 70
+    local = ok(trained("tag", "estimate", "crawl", "--model", "train", "--json"))["rows"][0]
+    assert local["low"] <= 20 / 70 <= local["high"] == local["high_if_known"] < 1
+
+
+def test_a_conflict_weighs_what_the_local_calibration_says_as_explain_does(trained: Run) -> None:
+    ok(trained("tag", "calibrate", "crawl", "--human", "known", "--json"))
+    ok(trained("tag", "run", "crawl", "--json"))
+    conflict = ok(trained("tag", "conflicts", "crawl", "--json"))["rows"][0]
+    found = ok(trained("tag", "explain", f"doc:{conflict['doc_id']}", "--json"))
+    bits = {f"{piece['kind']}:{piece['name']}": piece["bits"] for piece in found["evidence"]}
+    assert conflict["log_lr"] == pytest.approx(bits[conflict["strongest_evidence"]] * math.log(2))
+
+
+def test_an_assertion_is_the_strongest_evidence_of_a_conflict(trained: Run, catalog: Catalog) -> None:
+    with catalog.read() as con:
+        row = con.execute("SELECT doc_id FROM documents WHERE key = 'c3'").fetchone()
+    assert row is not None
+    ok(trained("tag", "set", f"doc:{row[0]}", "model", "--reviewer", "ann"))
+    ok(trained("tag", "run", "crawl", "--json"))
+    conflict = next(r for r in ok(trained("tag", "conflicts", "crawl", "--json"))["rows"] if r["key"] == "c3")
+    assert (conflict["strongest_evidence"], conflict["log_lr"]) == ("review:ann", None)
 
 
 def test_too_few_known_humans_flag_nothing_and_the_run_says_so(
@@ -177,8 +219,12 @@ def test_abstentions_are_stored_with_their_reason(trained: Run, catalog: Catalog
 
 
 def test_evaluate_reports_slices_and_attacks(trained: Run) -> None:
-    rows = ok(trained("detector", "evaluate", "train", "--group", "domain", "--attacks", "--json"))["rows"]
-    slices = {row["slice"] for row in rows}
+    result = trained("detector", "evaluate", "train", "--group", "domain", "--attacks", "--json")
+    assert "leak" in result.stderr
+    assert "learned from domains of these names: mail, news" in result.stderr
+    found = ok(result)
+    assert {leak["trace"] for leak in found["leaks"]} == {"line_breaks", "length", "shared_opening", "encoding"}
+    slices = {row["slice"] for row in found["rows"]}
     assert {"all", "domain=news", "generator=llm0", "attack=truncate"} <= slices
 
 

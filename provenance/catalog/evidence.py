@@ -50,8 +50,8 @@ def add_evidence(con: "duckdb.DuckDBPyConnection", rows: pa.Table, activity_id: 
         con.unregister("new_evidence")
 
 
-def evidence_of(catalog: "Catalog", info: "CorpusInfo", doc_id: UUID | None = None) -> pa.Table:
-    """All that speaks to a corpus (or one document of it): `tables.EVIDENCE`, the newest row per source.
+def evidence_of(catalog: "Catalog", info: "CorpusInfo", doc_ids: Sequence[UUID] | None = None) -> pa.Table:
+    """All that speaks to a corpus (or some documents of it): `tables.EVIDENCE`, the newest row per source.
 
     Texts we generated ourselves have no evidence row but a recorded tag; it appears here as evidence.
     """
@@ -59,7 +59,8 @@ def evidence_of(catalog: "Catalog", info: "CorpusInfo", doc_id: UUID | None = No
         table = con.sql(
             f"""
             WITH asked AS (
-                SELECT doc_id FROM document WHERE corpus_id = $corpus AND ($doc IS NULL OR doc_id = $doc::UUID))
+                SELECT doc_id FROM document
+                WHERE corpus_id = $corpus AND ($docs IS NULL OR doc_id IN (SELECT unnest($docs::UUID[]))))
             SELECT e.doc_id::BLOB AS doc_id, e.kind, e.name, e.version, e.score, e.log_lr,
                 e.details::VARCHAR AS details
             FROM evidence_row e JOIN asked USING (doc_id)
@@ -70,7 +71,10 @@ def evidence_of(catalog: "Catalog", info: "CorpusInfo", doc_id: UUID | None = No
             FROM tag_history_row h JOIN asked USING (doc_id) WHERE h.basis = 'recorded' GROUP BY h.doc_id
             ORDER BY doc_id, kind, name
             """,  # noqa: S608
-            params={"corpus": info.corpus_id, "doc": str(doc_id) if doc_id is not None else None},
+            params={
+                "corpus": info.corpus_id,
+                "docs": [str(doc_id) for doc_id in doc_ids] if doc_ids is not None else None,
+            },
         ).to_arrow_table()
     return _with_uuids(table.select(tables.EVIDENCE.names)).cast(tables.EVIDENCE)
 

@@ -69,21 +69,16 @@ def current_tag(catalog: "Catalog", doc_id: UUID) -> dict[str, Any] | None:
     return dict(zip(("origin", "p_model", "basis", "rule", "at"), row, strict=True)) if row else None
 
 
-def conflicts(catalog: "Catalog", info: "CorpusInfo | None", limit: int) -> list[tuple[Any, ...]]:
+def conflicting_tags(catalog: "Catalog", info: "CorpusInfo | None", limit: int) -> list[tuple[Any, ...]]:
     """Documents declared human that look like a model's, most so first.
 
-    (doc_id, corpus, key, declared, p_model, evidence, log_lr): the strongest piece of evidence beside the declaration.
+    (doc_id, corpus_id, key, declared origin, p_model).
     """
     with catalog.read() as con:
         return con.execute(
             """
-            WITH speaks AS (
-                SELECT doc_id, kind, name, log_lr FROM evidence_row
-                WHERE log_lr IS NOT NULL AND kind <> 'declared'
-                QUALIFY row_number() OVER (PARTITION BY doc_id ORDER BY log_lr DESC) = 1)
-            SELECT d.doc_id, c.corpus, d.key, d.declared_origin, t.p_model, s.kind || ':' || s.name, s.log_lr
+            SELECT d.doc_id, d.corpus_id, d.key, d.declared_origin, t.p_model
             FROM tag_current t JOIN document d USING (doc_id) JOIN corpus c USING (corpus_id)
-            LEFT JOIN speaks s USING (doc_id)
             WHERE c.latest AND d.declared_origin = 'human' AND t.p_model > 0.5
                 AND (? IS NULL OR c.corpus_id = ?)
             ORDER BY t.p_model DESC, d.doc_id LIMIT ?

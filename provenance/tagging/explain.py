@@ -58,7 +58,7 @@ class Explanation:
 
 def explain(catalog: Catalog, info: CorpusInfo, doc_id: UUID, rules: Rules) -> Explanation:
     """Recompute the decision about one document from what the catalog holds."""
-    evidence = evidence_of(catalog, info, doc_id)
+    evidence = evidence_of(catalog, info, [doc_id])
     evidence, p_values, _ = read_locally(catalog, info, evidence, rules)
     log_lr = weigh(evidence, rules)
     pools = sum(

@@ -154,7 +154,7 @@ def _jackknife(value: float, without: NDArray[np.float64]) -> Interval:
     """A value with the interval that its values without each block give."""
     num = len(without)
     reach = _T * float(np.sqrt((num - 1) / num * np.sum((without - without.mean()) ** 2)))
-    return Interval(value=value, low=value - reach, high=value + reach)
+    return Interval(value=float(value), low=float(value) - reach, high=float(value) + reach)
 
 
 class _Bigram:

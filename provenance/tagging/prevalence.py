@@ -34,7 +34,7 @@ _DRIFT = 0.35
 """Prior spread of the place where local model texts are known: other generators may be in the corpus."""
 _MOST_COUNTED = 400
 """Texts beyond this number sharpen nothing: the shape of the model scores is known only about that well."""
-_HUMAN_DRAWS = 60
+_DRAWS = 60
 _THRESHOLD_QUANTILE = 0.9
 _THRESHOLD_SHARE = 0.3
 
@@ -109,9 +109,13 @@ def _mixture(judged: Floats, humans: Floats, model: ModelReference, seed: int) -
     places, prior = _places(model)
     shape = np.concatenate([cell - cell.mean() for cell in model.cells])
     densities = np.array([_smoothed(_histogram(shape + place)) for place in places])  # (places, bins)
-    rng = stream(seed, "prevalence", "humans")
+    rng = stream(seed, "prevalence", "references")
     posterior = np.zeros(len(_SHARES))
-    for human in rng.dirichlet(human_counts + 0.5, size=_HUMAN_DRAWS):
+    for human in rng.dirichlet(human_counts + 0.5, size=_DRAWS):
+        if model.local:
+            # A small sample shows the shape of its scores as roughly as the humans show theirs.
+            drawn = rng.choice(shape, len(shape))
+            densities = np.array([_smoothed(_histogram(drawn + place)) for place in places])
         mixed = (1 - _SHARES)[:, None, None] * human + _SHARES[:, None, None] * densities  # (shares, places, bins)
         log_likelihood = (np.log(mixed) * counts).sum(axis=2) + np.log(prior)
         weight = np.exp(log_likelihood - log_likelihood.max())
