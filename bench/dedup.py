@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from machine import machine, write_result
 
 DOCUMENTS, PLANTED, NEW = 50_000, 8_000, 5_000
-ROUNDS = 3
+ROUNDS = 2
 THRESHOLD = 0.7
 PEERS = ("rensa", "datatrove", "daft")
 

@@ -25,8 +25,8 @@ def run(catalog: "Catalog", out: Output, source: str, *, dry_run: bool) -> None:
     """Run the experiment in FILE (.toml), or the shipped RECIPE of that name.
 
     What is already finished is kept: the same command goes on after an interruption. Every experiment also runs the
-    policy `control`, which trains on real data only, with the same budget. Prints what `experiment show` does, or for
-    a sweep with a [price] table what `experiment price` does.
+    policy `control`, which trains on real data only, with the same budget. Prints the last generation of each policy, or
+    for a sweep with a [price] table what `experiment price` does.
     """
     from provenance.recursion.in_catalog import named_experiments, plan_experiment
 
@@ -40,7 +40,7 @@ def run(catalog: "Catalog", out: Output, source: str, *, dry_run: bool) -> None:
         if found[0].price is not None:
             _price(catalog, out, name, level=None)
         else:
-            _show(catalog, out, name)
+            _finished(catalog, out, name)
 
 
 @experiment.command()
@@ -57,7 +57,7 @@ def resume(catalog: "Catalog", out: Output, name: str) -> None:
 
     plans = [plan_experiment(catalog, stored_experiment(catalog, member)) for member in members(catalog, name)]
     _run(catalog, plans, command="experiment resume")
-    _show(catalog, out, name)
+    _finished(catalog, out, name)
 
 
 def _run(catalog: "Catalog", plans: "list[Plan]", *, command: str) -> None:
@@ -73,6 +73,16 @@ def _run(catalog: "Catalog", plans: "list[Plan]", *, command: str) -> None:
                 seconds += 0.0 if result.resumed else result.summary["seconds"]
                 bar.update(task, advance=1, description=f"{result.run.run_id} generation {result.generation}")
     note(f"{total} generations in {runs} runs, {int(kept)} of them already there, {seconds:.1f} s of training")
+
+
+def _finished(catalog: "Catalog", out: Output, name: str) -> None:
+    """The last generation of each policy, and where the rest is."""
+    from provenance.catalog.experiments import last_generation
+
+    columns, rows = last_generation(catalog, name)
+    out.rows("provenance.experiment.run/1", columns, rows)
+    note(f"from the first generation, with the range over seeds: provenance experiment show {name}")
+    note(f"generation by generation: provenance experiment compare {name} METRIC")
 
 
 def _preview(plans: "list[Plan]", out: Output) -> None:
@@ -118,10 +128,6 @@ def list_(catalog: "Catalog", out: Output) -> None:
 @with_catalog
 def show(catalog: "Catalog", out: Output, name: str) -> None:
     """Every metric of experiment NAME at its first and last generation, per policy, with the range over seeds."""
-    _show(catalog, out, name)
-
-
-def _show(catalog: "Catalog", out: Output, name: str) -> None:
     from provenance.catalog.experiments import SHOW_COLUMNS, show_experiment
 
     out.rows("provenance.experiment.show/1", SHOW_COLUMNS, show_experiment(catalog, name))

@@ -352,11 +352,17 @@ def test_the_command_runs_resumes_shows_and_compares(books, run, tmp_path):
     assert (planned["schema"], planned["generations"]) == ("provenance.experiment.plan/1", 3)
     assert run("experiment", "ls", "--format", "quiet").stdout == ""
     shown = json.loads(run("experiment", "run", file, "--json").stdout)
-    assert {row["policy"] for row in shown["rows"]} == {"replace", "control"}
+    assert shown["columns"] == ["metric", "control", "replace", "better", "unit"]
     assert json.loads(run("experiment", "resume", "tale", "--json").stdout) == shown
     compared = json.loads(run("experiment", "compare", "tale", "bits_per_byte", "--json").stdout)
     assert compared["columns"] == ["generation", "control", "replace"]
     assert len(compared["rows"]) == 2
+    last = next(row for row in shown["rows"] if row["metric"] == "bits_per_byte")
+    assert {policy: last[policy] for policy in ("control", "replace")} == {
+        policy: compared["rows"][-1][policy] for policy in ("control", "replace")
+    }
+    everything = json.loads(run("experiment", "show", "tale", "--json").stdout)["rows"]
+    assert {row["policy"] for row in everything} == {"replace", "control"}
     assert run("experiment", "rm", "tale").stdout == "removed experiment tale\n"
 
 

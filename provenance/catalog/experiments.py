@@ -206,6 +206,23 @@ def show_experiment(catalog: "Catalog", name: str) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
+def last_generation(catalog: "Catalog", name: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """A table of the last generation: a row per metric, a column per policy (mean over seeds).
+
+    Of a sweep, which would be such a table per point, a row per point: how far it got. Raises NotFoundError.
+    """
+    found = members(catalog, name)
+    if len(found) > 1:
+        return LIST_COLUMNS, [row for row in list_experiments(catalog) if row[0] in found]
+    shown = [dict(zip(SHOW_COLUMNS, row, strict=True)) for row in show_experiment(catalog, found[0])]
+    policies = sorted({row["policy"] for row in shown})
+    last = {(row["metric"], row["policy"]): row["last"] for row in shown}
+    metrics = {row["metric"]: (row["better"], row["unit"]) for row in shown}
+    return ["metric", *policies, "better", "unit"], [
+        (metric, *(last.get((metric, policy)) for policy in policies), *about) for metric, about in metrics.items()
+    ]
+
+
 def last_values(
     catalog: "Catalog", name: str, metric: str
 ) -> list[tuple[dict[str, Any], str, int, float, float | None]]:
