@@ -18,6 +18,7 @@ from machine import machine, write_result
 
 from provenance.catalog.experiments import experiment_config, last_values, members
 from provenance.catalog.store import Catalog
+from provenance.recursion.in_catalog import named_experiments
 from provenance.recursion.priced import price_of
 from provenance.recursion.theory.web import Web, drift, smallest_verified
 
@@ -85,7 +86,8 @@ def main(folder: Path) -> None:
     result: dict[str, Any] = {}
     for family in FAMILIES:
         config = experiment_config(catalog, members(catalog, family)[0])
-        priced = price_of(catalog, family)
+        recipe = named_experiments(family)[0][0]  # another level needs no other runs: the recipe says which
+        priced = price_of(catalog, family, recipe.price.level if recipe.price else None)
         cells = [
             {
                 "policy": point.policy, **point.setting, "smallest": point.smallest, "low": point.low,

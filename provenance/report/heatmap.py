@@ -43,7 +43,8 @@ def heat_map(phase: Phase) -> str:
         # A policy's name may be longer than its one column is wide.
         x += _GAP + max(0, len(policy) * 7 - len(columns) * _CELL_WIDTH)
     title = escape(phase.title, quote=True)
-    return f"<svg viewBox='0 0 {x} {height}' role='img' aria-label='{title}'>{''.join(parts)}</svg>"
+    frame = f"viewBox='0 0 {x} {height}' style='max-width: {x}px' role='img' aria-label='{title}'"
+    return f"<svg {frame}>{''.join(parts)}</svg>"
 
 
 def _lines(column: str) -> list[str]:
