@@ -25,8 +25,8 @@ def run(catalog: "Catalog", out: Output, source: str, *, dry_run: bool) -> None:
     """Run the experiment in FILE (.toml), or the shipped RECIPE of that name.
 
     What is already finished is kept: the same command goes on after an interruption. Every experiment also runs the
-    policy `control`, which trains on real data only, with the same budget. Prints the last generation of each policy, or
-    for a sweep with a [price] table what `experiment price` does.
+    policy `control`, which trains on real data only, with the same budget. Prints the last generation of each policy,
+    or for a sweep with a [price] table what `experiment price` does.
     """
     from provenance.recursion.in_catalog import named_experiments, plan_experiment
 
