@@ -390,8 +390,12 @@ def registry(data: Labelled) -> dict[str, float]:
 
 
 def likelihood(data: Labelled, folder: str) -> dict[str, Any]:
-    """Batched scoring against the loop one finds in published code: one text, full softmax, sorted ranks."""
+    """Batched scoring against the loop one finds in published code: one text, full softmax, sorted ranks.
+
+    The loop runs once with the model as `from_pretrained` gives it, and once in float32 as the detector holds it.
+    """
     import torch
+    from transformers import AutoModelForCausalLM
 
     from provenance.detectors.likelihood import FEATURES, Likelihood
 
@@ -400,11 +404,11 @@ def likelihood(data: Labelled, folder: str) -> dict[str, Any]:
     texts = [data.texts[i] for i in order.tolist()]
     detector = Likelihood(model=folder)
 
-    def naive() -> None:
+    def naive(model: Any) -> None:
         for text in texts:
             ids = detector._tokenizer(normalise(text), return_tensors="pt")["input_ids"][:, :320]
             with torch.inference_mode():
-                logits = detector._model(ids).logits[0, :-1].float()
+                logits = model(ids).logits[0, :-1].float()
                 target = ids[0, 1:]
                 torch.log_softmax(logits, -1).gather(-1, target[:, None]).mean()
                 torch.where(logits.argsort(-1, descending=True) == target[:, None])[1].log1p().mean()
@@ -417,13 +421,18 @@ def likelihood(data: Labelled, folder: str) -> dict[str, Any]:
 
     # Seconds a text: neither is run twice, and what warms up first is the batched one, to its own cost.
     fast = cpu_seconds(batched, 1, warm=False)
-    slow = cpu_seconds(naive, 1, warm=False)
+    as_stored = AutoModelForCausalLM.from_pretrained(folder).eval()
+    slow = cpu_seconds(lambda: naive(as_stored), 1, warm=False)
+    slow_float32 = cpu_seconds(lambda: naive(detector._model), 1, warm=False)
     rows = detector.features(texts)
     return {
         "texts": len(texts),
         "naive_texts_per_second": round(len(texts) / slow, 2),
         "batched_texts_per_second": round(len(texts) / fast, 2),
         "ratio": round(slow / fast, 2),
+        "stored_as": str(as_stored.dtype),
+        "naive_float32_texts_per_second": round(len(texts) / slow_float32, 2),
+        "ratio_float32": round(slow_float32 / fast, 2),
         "features": len(FEATURES),
         "scored": int(np.isfinite(rows).all(axis=1).sum()),
     }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from provenance.detectors.lm import load_causal_lm, load_encoder
 from provenance.errors import DataError, NotFoundError
 from provenance.plugins import DETECTORS, Detector, MetadataDetector, TrainableDetector
 from provenance.tagging.crossval import Labelled
@@ -158,3 +159,11 @@ def test_a_missing_model_folder_is_an_error_not_a_traceback(tmp_path: Path) -> N
     pytest.importorskip("transformers")
     with pytest.raises(DataError, match="no model folder"):
         DETECTORS.load("likelihood")(model=str(tmp_path / "nowhere"))
+
+
+def test_a_model_stored_in_half_precision_runs_in_single_on_a_processor(tiny_model: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    transformers.AutoModelForCausalLM.from_pretrained(tiny_model).half().save_pretrained(tmp_path)
+    for load in (load_causal_lm, load_encoder):
+        assert load(str(tmp_path), "cpu").dtype == torch.float32
