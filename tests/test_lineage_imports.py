@@ -6,11 +6,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from provenance.catalog.lineage import ancestors
+from provenance.catalog.lineage import all_depths, ancestors
 from provenance.corpus.ingest import add_corpus
 from provenance.corpus.prepare import Fields
 from provenance.errors import ConfigError, DataError, NotFoundError
+from provenance.lineage.facts import gather
 from provenance.lineage.imports import import_edges, import_metadata
+from provenance.lineage.openlineage import run_events
 from provenance.types import Origin
 
 AUDIT = {
@@ -136,6 +138,31 @@ def test_events_link_outputs_to_inputs(chat, tmp_path):
     path = write(tmp_path, "events.jsonl", "\n".join(json.dumps(event) for event in events))
     assert import_metadata(chat, path).edges == 1
     assert [r.node for r in ancestors(chat, "chat")] == ["external:s3://bucket/raw/logs"]
+
+
+def test_events_of_models_say_who_wrote_and_who_was_trained(chat, tmp_path):
+    def event(inputs, outputs):
+        sides = {"inputs": inputs, "outputs": outputs}
+        named = {side: [{"namespace": "n", "name": name} for name in names] for side, names in sides.items()}
+        return {"eventType": "COMPLETE", "run": {"runId": "1"}, "job": {"name": "j"}, **named}
+
+    path = write(tmp_path, "events.json", [event(["model:m"], ["chat"]), event(["crawl"], ["model:m"])])
+    assert import_metadata(chat, path, new_models=True).edges == 2
+    assert [(r.node, r.relation) for r in ancestors(chat, "chat")] == [
+        ("model:m", "generated_by"),
+        ("external:n/crawl", "trained_on"),
+    ]
+
+
+def test_an_event_adds_nothing_where_the_catalog_knows_better(catalog, write_jsonl, tmp_path):
+    rows = [{"id": str(i), "text": f"line {i}", "by": f"m{i % 2}"} for i in range(4)]
+    path = write_jsonl("said.jsonl", rows)
+    add_corpus(catalog, "said", [str(path)], Fields(key="id", generator="by"), origin=Origin.MODEL)
+    before = all_depths(catalog)
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(e) + "\n" for e in run_events(gather(catalog, "said"))))
+    done = import_metadata(catalog, tmp_path / "own.jsonl")
+    assert (done.read, done.edges, done.depths_changed) == (2, 0, 0)
+    assert all_depths(catalog) == before
 
 
 def test_edges_come_from_csv_and_parquet_and_a_dry_run_changes_nothing(chat, tmp_path, run):

@@ -96,6 +96,12 @@ def test_what_is_not_one_repeatable_expression_over_the_pool_is_refused(where):
         evaluate(where=where)
 
 
+def test_an_aggregate_is_refused_with_the_way_to_ask_for_it():
+    with pytest.raises(QueryError, match="one answer for the whole pool") as caught:
+        evaluate(where="p_model > avg(p_model)")
+    assert "subquery" in caught.value.hint
+
+
 def test_a_file_cannot_be_written_through_a_weight(tmp_path: Path):
     target = tmp_path / "out.csv"
     with pytest.raises(QueryError):

@@ -173,6 +173,7 @@ def test_the_vocabulary_covers_every_origin_and_basis():
         ("x.json", '{"eventType": "COMPLETE", "run": {"runId": "no uuid"}}', CheckFailedError, "event 1"),
         ("x.json", '{"@context": {}, "@type": "sc:Dataset"}', CheckFailedError, "x.json"),
         ("x.md", "---\n- a\n---\n", CheckFailedError, "x.md"),
+        ("x.md", "# A page\nwith no metadata\n", CheckFailedError, "no front matter"),
     ],
 )
 def test_a_file_that_is_not_valid_is_named(tmp_path, name, content, error, message):

@@ -92,6 +92,20 @@ def parents(catalog: "Catalog", ref: str) -> list[tuple[str, str]]:
         return con.execute("SELECT relation, parent FROM lineage WHERE child = ? ORDER BY ALL", [node]).fetchall()
 
 
+def direct_steps(catalog: "Catalog") -> set[tuple[str, str]]:
+    """(child, parent) of corpora, mixes and models that are one step apart already, be it for some documents only.
+
+    An event says of a whole corpus what the catalog may know better, document by document.
+    """
+    with catalog.read() as con:
+        return set(
+            con.execute(
+                "SELECT DISTINCT c.name, p.name FROM lineage_step s "
+                "JOIN lineage_node c ON c.node = s.child JOIN lineage_node p ON p.node = s.parent"
+            ).fetchall()
+        )
+
+
 def path(catalog: "Catalog", child: str, ancestor: str) -> list[tuple[str, str]]:
     """The shortest way from `child` up to `ancestor` as (relation, node) steps; [] where there is none."""
     start, goal = resolve_node(catalog, child), resolve_node(catalog, ancestor)

@@ -171,6 +171,11 @@ class PoolEvaluator:
                 raise QueryError(
                     f"{where}: unknown column {missing.group(1)!r}", hint=_columns_hint(columns, missing.group(1))
                 ) from None
+            if "must appear in the GROUP BY" in message:
+                raise QueryError(
+                    f"{where}: an aggregate has one answer for the whole pool, not one per document",
+                    hint="put it into a subquery: generation = (select max(generation) from pool)",
+                ) from None
             raise QueryError(f"{where}: {message}", hint=_columns_hint(columns)) from None
 
 

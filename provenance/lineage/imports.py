@@ -7,7 +7,7 @@ foresaw are counted and reported; an edge list with a column or relation nobody 
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ import yaml  # type: ignore[import-untyped]
 from provenance.catalog.corpora import CorpusInfo, get_corpus, list_corpora
 from provenance.catalog.declared import declare_corpus
 from provenance.catalog.depth import graph_depths, store_depths
-from provenance.catalog.lineage import add_edges
+from provenance.catalog.lineage import add_edges, direct_steps
 from provenance.catalog.store import Catalog
 from provenance.errors import ConfigError, DataError, NotFoundError
 from provenance.types import LineageEdge, Origin, Relation
@@ -89,7 +89,8 @@ def import_metadata(
         values = _json_values(text, path)
         if values and all(isinstance(value, dict) and "job" in value and "run" in value for value in values):
             known = {info.corpus: info.ref for info in list_corpora(catalog)}
-            return _commit(catalog, path, read_events(values, known), new_models=new_models, dry_run=dry_run)
+            edges = read_events(values, known)
+            return _commit(catalog, path, edges, skip=direct_steps(catalog), new_models=new_models, dry_run=dry_run)
         info = _named(catalog, corpus, path)
         found = read_audit(values, info, entry, str(path))
     return _commit(catalog, path, found.edges, found, info, new_models=True, dry_run=dry_run)
@@ -212,8 +213,9 @@ def read_audit(values: list[Any], info: CorpusInfo, entry: str | None, source: s
 
 
 def read_events(values: list[Any], known: dict[str, str]) -> list[LineageEdge]:
-    """Edges from OpenLineage run events: each output of a finished run derives from each of its inputs.
+    """Edges from OpenLineage run events: each output of a finished run comes from each of its inputs.
 
+    A model among the inputs wrote the output, and a model among the outputs was trained on the inputs.
     Datasets named like a corpus are that corpus's newest version; all others are `external:namespace/name`.
     """
     edges = set()
@@ -222,7 +224,14 @@ def read_events(values: list[Any], known: dict[str, str]) -> list[LineageEdge]:
             continue
         inputs, outputs = ([_dataset(d, known) for d in event.get(side) or []] for side in ("inputs", "outputs"))
         edges |= {(child, parent) for child in outputs for parent in inputs if child != parent}
-    return [LineageEdge(child=c, parent=p, relation=Relation.DERIVED_FROM) for c, p in sorted(edges)]
+    return [LineageEdge(child=c, parent=p, relation=_event_relation(c, p)) for c, p in sorted(edges)]
+
+
+def _event_relation(child: str, parent: str) -> Relation:
+    by_model, to_model = parent.startswith("model:"), child.startswith("model:")
+    if by_model == to_model:
+        return Relation.DERIVED_FROM
+    return Relation.GENERATED_BY if by_model else Relation.TRAINED_ON
 
 
 def _dataset(value: Any, known: dict[str, str]) -> str:
@@ -244,14 +253,17 @@ def _commit(
     declaration: Declaration | None = None,
     info: CorpusInfo | None = None,
     *,
+    skip: Collection[tuple[str, str]] = (),
     new_models: bool,
     dry_run: bool,
 ) -> Imported:
+    """Write it all, or nothing. `skip` holds (child, parent) pairs that are not added again."""
     listed = list(edges)
+    wanted = [edge for edge in listed if (edge.child, edge.parent) not in skip]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
 
     def write(con: Any, activity_id: Any, at: Any) -> Imported:
-        added = add_edges(con, listed, activity_id=activity_id, at=at, new_models=new_models)
+        added = add_edges(con, wanted, activity_id=activity_id, at=at, new_models=new_models)
         documents = 0
         if declaration is not None and declaration.origin is not None and info is not None:
             documents = declare_corpus(
@@ -281,7 +293,7 @@ def _commit(
         activity.inputs.append(f"file:{path.name} sha256:{digest}")
         with activity.commit() as con:
             result = write(con, activity.activity_id, activity.started_at)
-            activity.outputs.extend(sorted({edge.child for edge in listed})[:100])
+            activity.outputs.extend(sorted({edge.child for edge in wanted})[:100])
     return result
 
 

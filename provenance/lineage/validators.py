@@ -108,6 +108,9 @@ def _facets(value: dict[str, Any], name: str = "facets") -> Any:
 
 
 def _card(path: Path, text: str) -> None:
+    # The library takes a text without front matter for an empty card, and says so on standard error alone.
+    if not text.lstrip("\ufeff").startswith("---"):
+        raise CheckFailedError(f"{path}: no front matter (a card starts with --- and YAML)")
     from huggingface_hub import DatasetCard, DatasetCardData
 
     try:
