@@ -17,4 +17,4 @@ sample="$("$bin/python" -c 'from provenance import sample; print(sample.path("sp
 "$bin/provenance" corpus add labelled "$sample/labelled.jsonl.zst" --key-field id --origin-field label --meta-fields domain
 "$bin/provenance" detector train labelled --detector stylometry --group domain
 "$bin/provenance" experiment run lm-cpu # takes the CUDA device by itself
-"$bin/provenance" experiment show lm-cpu --json > "$root/bench/results/lm_recursion_cuda.json"
+"$bin/python" "$root/bench/lm_recursion.py" lm-cpu lm_recursion_cuda
