@@ -9,7 +9,7 @@ import pytest
 
 from provenance import tables
 from provenance.errors import ConfigError
-from provenance.tagging.resolve import resolve
+from provenance.tagging.resolve import merge_marks, resolve
 from provenance.tagging.rules import Rules, read_rules
 
 DOC = UUID(int=1)
@@ -96,6 +96,34 @@ def test_reviewers_who_disagree_leave_the_question_open() -> None:
 
 def test_a_weak_watermark_attests_nothing() -> None:
     assert tag(("watermark", "watermark", 2.0, 1.0))["basis"] == "inferred"
+
+
+def test_a_mark_found_with_one_of_several_keys_counts_and_pays_for_the_others() -> None:
+    # Best of two keys: p = 2 x 0.01 = 0.02, and -ln(-e p ln p) = -ln(2.71828 x 0.02 x 3.91202) = 1.5480.
+    found = tag(("watermark", "watermark", 2.0, 2.0), ("watermark", "watermark", 0.1, 0.0))
+    assert found["p_model"] == pytest.approx(1 / (1 + math.exp(-1.5480)), abs=1e-4)
+    assert tag(("watermark", "watermark", 0.1, 0.0), WATERMARK)["basis"] == "attested"
+
+
+def test_merging_marks_again_changes_nothing_and_leaves_other_evidence_alone() -> None:
+    evidence = pa.Table.from_arrays(
+        [
+            tables.uuids([UUID(int=of).bytes for of in (1, 1, 2, 1)]),
+            pa.array(["watermark", "watermark", "watermark", "detector"]),
+            pa.array(["watermark", "watermark", "watermark", "stack"]),
+            pa.array(["one key", "another", "one key", "1"]),
+            pa.array([2.0, 0.1, 5.0, 3.0]),
+            pa.array([1.0, 1.0, 1.0, 2.5]),
+            pa.nulls(4, pa.string()),
+        ],
+        schema=tables.EVIDENCE,
+    )
+    once = merge_marks(evidence)
+    assert once["score"].to_pylist()[2:] == [5.0, 3.0]
+    assert once["log_lr"].to_pylist()[2:] == [1.0, 2.5]
+    assert once["score"].to_pylist()[1] is None
+    assert merge_marks(once).equals(once)
+    assert merge_marks(evidence.slice(0, 0)).num_rows == 0
 
 
 def test_with_a_local_reference_the_rank_decides_not_the_probability() -> None:

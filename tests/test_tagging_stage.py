@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 from provenance.cli import cli
 
+from provenance import tables
 from provenance.catalog.corpora import get_corpus
+from provenance.catalog.evidence import add_evidence, evidence_of
 from provenance.catalog.store import Catalog
 from provenance.tagging.rules import Rules
 from provenance.tagging.stage import tag_corpus, tags_of
@@ -145,6 +148,28 @@ def test_a_recorded_tag_is_never_overwritten(trained: Run, catalog: Catalog) -> 
         record_corpus(catalog, activity, "made", recorded)
     ok(trained("tag", "run", "made", "--json"))
     assert origins(catalog, "made")["g0"] == ("model", 1.0, "recorded")
+
+
+def test_marks_of_two_keys_both_count_and_a_newer_detector_replaces_the_older(trained: Run, catalog: Catalog) -> None:
+    ok(trained("tag", "run", "crawl", "--json"))
+    with catalog.read() as con:
+        row = con.execute("SELECT doc_id FROM documents WHERE key = 'c60'").fetchone()
+    assert row is not None
+    speaks = [("watermark", "1+kgw.a", 3.0), ("watermark", "1+kgw.b", 0.2), ("ngram", "1", 0.5), ("ngram", "2", 0.25)]
+    with catalog.activity("test", {}) as activity, activity.commit() as con:
+        for name, version, score in speaks:
+            kind = "watermark" if name == "watermark" else "detector"
+            columns = [tables.uuids([row[0].bytes]), *(pa.array([text]) for text in (kind, name, version))]
+            values = [pa.array([score]), pa.array([0.1]), pa.nulls(1, pa.string())]
+            add_evidence(con, pa.Table.from_arrays([*columns, *values], schema=tables.EVIDENCE), activity.activity_id)
+    stored = evidence_of(catalog, get_corpus(catalog, "crawl"), [row[0]]).to_pylist()
+    assert [r["score"] for r in stored if r["name"] == "watermark"] == [3.0, 0.2]
+    assert [r["score"] for r in stored if r["name"] == "ngram"] == [0.25]
+    ok(trained("tag", "run", "crawl", "--json"))
+    found = ok(trained("tag", "explain", f"doc:{row[0]}", "--json"))
+    bits = found["prior_bits"] + sum(piece["bits"] or 0 for piece in found["evidence"])
+    assert 1 / (1 + 2**-bits) == pytest.approx(found["p_model"], abs=1e-6)
+    assert any(piece["note"] == "kgw.a, p 0.001" for piece in found["evidence"])
 
 
 def test_explain_adds_up_to_the_probability(trained: Run, catalog: Catalog) -> None:

@@ -53,6 +53,7 @@ def add_evidence(con: "duckdb.DuckDBPyConnection", rows: pa.Table, activity_id: 
 def evidence_of(catalog: "Catalog", info: "CorpusInfo", doc_ids: Sequence[UUID] | None = None) -> pa.Table:
     """All that speaks to a corpus (or some documents of it): `tables.EVIDENCE`, the newest row per source.
 
+    A watermark is sought with one key at a time, and another key makes another version, not a newer one: all count.
     Texts we generated ourselves have no evidence row but a recorded tag; it appears here as evidence.
     """
     with catalog.read() as con:
@@ -64,12 +65,14 @@ def evidence_of(catalog: "Catalog", info: "CorpusInfo", doc_ids: Sequence[UUID] 
             SELECT e.doc_id::BLOB AS doc_id, e.kind, e.name, e.version, e.score, e.log_lr,
                 e.details::VARCHAR AS details
             FROM evidence_row e JOIN asked USING (doc_id)
-            QUALIFY row_number() OVER (PARTITION BY e.doc_id, e.kind, e.name ORDER BY e.recorded_at DESC) = 1
+            QUALIFY row_number() OVER (
+                PARTITION BY e.doc_id, e.kind, e.name, CASE e.kind WHEN 'watermark' THEN e.version END
+                ORDER BY e.recorded_at DESC) = 1
             UNION ALL BY NAME
             SELECT h.doc_id::BLOB AS doc_id, 'recorded' AS kind, '{RECORDED_NAME}' AS name, '1' AS version,
                 max(CASE h.origin WHEN 'model' THEN 1.0 WHEN 'human' THEN -1.0 ELSE 0.0 END) AS score
             FROM tag_history_row h JOIN asked USING (doc_id) WHERE h.basis = 'recorded' GROUP BY h.doc_id
-            ORDER BY doc_id, kind, name
+            ORDER BY doc_id, kind, name, version
             """,  # noqa: S608
             params={
                 "corpus": info.corpus_id,

@@ -19,7 +19,7 @@ from provenance.detectors.stack import Stack
 from provenance.detectors.stylometry import Stylometry
 from provenance.detectors.tokens import tokenise
 from provenance.errors import ProvenanceError
-from provenance.tagging.resolve import weigh
+from provenance.tagging.resolve import merge_marks, weigh
 from provenance.tagging.rules import Rules
 from provenance.tagging.stage import read_locally, tags_of
 from provenance.tagging.stored import DEFAULT_DETECTOR, open_detector
@@ -60,7 +60,7 @@ def explain(catalog: Catalog, info: CorpusInfo, doc_id: UUID, rules: Rules) -> E
     """Recompute the decision about one document from what the catalog holds."""
     evidence = evidence_of(catalog, info, [doc_id])
     evidence, p_values, _ = read_locally(catalog, info, evidence, rules)
-    log_lr = weigh(evidence, rules)
+    log_lr = weigh(merge_marks(evidence), rules)
     pools = sum(
         rules.weight_of(row["name"])
         for row, value in zip(evidence.to_pylist(), log_lr, strict=True)
@@ -102,6 +102,8 @@ def _note(row: dict[str, Any], share: float) -> str:
         return f"abstained: {details['abstained']}"
     if row["kind"] == EvidenceKind.DETECTOR.value and share < 1:
         return f"{share:.0%} of the detectors' pooled opinion"
+    if row["kind"] == EvidenceKind.WATERMARK.value and row["score"] is not None:
+        return f"{row['version'].partition('+')[2]}, p {10 ** -row['score']:.1g}"
     return ", ".join(f"{key} {value}" for key, value in details.items() if key != "abstained")
 
 

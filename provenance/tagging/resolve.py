@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from provenance.tagging.log_lr import p_value_log_lr
 from provenance.tagging.rules import Rules
 from provenance.types import Basis, EvidenceKind, Origin
 
@@ -46,7 +47,7 @@ def resolve(
     # Arrow has no index_in over its uuid type; the 16 bytes underneath it do.
     index = pc.index_in(evidence["doc_id"].cast(pa.binary(16)), value_set=doc_ids.cast(pa.binary(16)))
     about = np.asarray(pc.is_valid(index))
-    evidence = evidence.filter(pa.array(about))
+    evidence = merge_marks(evidence.filter(pa.array(about)))
     rows = np.asarray(index.drop_null(), dtype=np.int64)
     kind = np.asarray(evidence["kind"].to_pylist(), dtype=object)
     score = _floats(evidence["score"])
@@ -108,6 +109,31 @@ def resolve(
         ],
         schema=TAG,
     )
+
+
+def merge_marks(evidence: pa.Table) -> pa.Table:
+    """Watermarks sought with several keys as one: the most telling, paid for by the number of keys (Bonferroni).
+
+    The other rows of the document claim nothing any more. Merging again changes nothing.
+    """
+    marks = np.asarray(pc.equal(evidence["kind"], EvidenceKind.WATERMARK.value))
+    score, log_lr = _floats(evidence["score"]), _floats(evidence["log_lr"])
+    tried = marks & np.isfinite(score)
+    if not tried.any():
+        return evidence
+    of = np.asarray(evidence["doc_id"].cast(pa.binary(16)).combine_chunks().dictionary_encode().indices)[tried]
+    own = score[tried]
+    best_first = np.lexsort((-own, of))
+    best = np.zeros(len(own), dtype=bool)
+    best[best_first[np.unique(of[best_first], return_index=True)[1]]] = True
+    keys = np.bincount(of)[of]
+    paid = np.where(best, np.maximum(own - np.log10(keys), 0.0), np.nan)
+    log_lr[tried] = np.where(keys == 1, log_lr[tried], p_value_log_lr(np.power(10.0, -paid)))
+    score[tried] = paid
+    for name, values in (("score", score), ("log_lr", log_lr)):
+        at = evidence.schema.get_field_index(name)
+        evidence = evidence.set_column(at, evidence.schema.field(at), pa.array(values, mask=np.isnan(values)))
+    return evidence
 
 
 def weigh(evidence: pa.Table, rules: Rules) -> Floats:
