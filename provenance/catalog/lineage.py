@@ -285,13 +285,21 @@ def _refuse_cycles(con: "duckdb.DuckDBPyConnection", rows: Sequence[tuple[str, s
     for child, parent, relation in acyclic:
         if child == parent:
             raise DataError(f"{child} cannot be {relation} itself", hint="nothing was changed")
-    # A walk up from the parents; only where it meets a child, or a child's corpus, is the whole graph searched. A few
-    # parents are walked up from one by one: a generation's own chain (mix, model, output) would meet itself otherwise.
     parents = sorted({parent for _, parent, _ in acyclic})
-    apart = [[parent] for parent in parents] if len(parents) <= _WALKED_APART else [parents]
-    if not any(con.execute(_MEETS_A_CHILD, {"starts": starts}).fetchall()[0][0] for starts in apart):
+    if any(name.startswith("doc:") for row in acyclic for name in row[:2]):
+        # A walk up from the parents, document by document; only where it meets a child, or a child's corpus, is the
+        # whole graph searched. A few are walked up from one by one: a generation's own chain (mix, model, output)
+        # would meet itself otherwise.
+        apart = [[parent] for parent in parents] if len(parents) <= _WALKED_APART else [parents]
+        suspect = any(con.execute(_MEETS_A_CHILD, {"starts": starts}).fetchall()[0][0] for starts in apart)
+    else:
+        # With every document put into its cell there may be cycles too many, but none is missing, and a new one
+        # passes through the parent of a new edge.
+        in_cycle = _components(con, "lineage_step")
+        suspect = any(key in in_cycle for parent in parents for key in _keys(con, parent)) if in_cycle else False
+    if not suspect:
         return
-    component = _components(con)
+    component = _components(con, "exact_step")
     for child, parent, relation in acyclic:
         here, there = ({component.get(key) for key in _keys(con, node)} - {None} for node in (child, parent))
         if here & there:
@@ -309,13 +317,13 @@ def _keys(con: "duckdb.DuckDBPyConnection", node: str) -> list[int]:
     return [row[0] for row in rows]
 
 
-def _components(con: "duckdb.DuckDBPyConnection") -> dict[int, int]:
-    """Hashed node to the number of its cycle, for nodes that are in one."""
+def _components(con: "duckdb.DuckDBPyConnection", steps: str) -> dict[int, int]:
+    """Hashed node to the number of its cycle in a view of steps, for nodes that are in one."""
     import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    columns = con.execute("SELECT hash(child) AS child, hash(parent) AS parent FROM exact_step").fetchnumpy()
+    columns = con.execute(f"SELECT hash(child) AS child, hash(parent) AS parent FROM {steps}").fetchnumpy()  # noqa: S608
     nodes, index = np.unique(np.concatenate([columns["child"], columns["parent"]]), return_inverse=True)
     child, parent = np.split(index, 2)
     graph = coo_array((np.ones(len(child), dtype=np.int8), (child, parent)), shape=(len(nodes), len(nodes)))
