@@ -28,6 +28,7 @@ from provenance.catalog.store import Catalog
 from provenance.corpus.hygiene import clean
 from provenance.corpus.ingest import add_corpus
 from provenance.corpus.prepare import Fields, Prepared, count_words, prepare
+from provenance.corpus.readers import discover, read
 from provenance.corpus.rows import Row
 from provenance.corpus.texts import iter_texts, read_texts, texts_by_id
 from provenance.corpus.writer import _Seen
@@ -141,6 +142,26 @@ def test_a_row_over_the_size_bound_is_rejected_without_being_held(catalog: Catal
         out.write(b'"}\n{"text":"after"}\n')
     result = add_corpus(catalog, "c", [str(path)], Fields())
     assert (result.documents, result.rejected) == (2, 1)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "csv", "hf"])
+def test_long_texts_come_a_few_at_a_time_whatever_the_format(tmp_path: Path, kind: str) -> None:
+    texts = [f"{i} " + "long " * 20_000 for i in range(60)]  # 100 kB each: by rows alone they would all come at once
+    path = tmp_path / f"books.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    elif kind == "parquet":
+        pq.write_table(pa.table({"text": texts}), path, row_group_size=50)
+    elif kind == "csv":
+        path.write_text("text\n" + "\n".join(texts) + "\n")
+    else:
+        datasets.Dataset.from_dict({"text": texts}).save_to_disk(str(path))
+    [source] = discover([str(path)])
+    blocks = list(read(source, lambda n_bytes: None))
+    first_line = 2 if kind == "csv" else 1
+    rows = [row for block in blocks for row in block]
+    assert [(row.line - first_line, row.record and row.record["text"]) for row in rows] == list(enumerate(texts))
+    assert max(len(block) for block in blocks) <= 4
 
 
 def test_the_same_key_and_text_twice_is_kept_once_and_said(catalog: Catalog, write_jsonl: Any) -> None:

@@ -158,9 +158,11 @@ def _add(
 
 def _key(record: Mapping[str, Any], name: str) -> str:
     value = record.get(name)
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value:
         raise _BadRowError(f"no key: field {name!r} is {value!r:.80}")
-    return _storable(str(value), name)
+    return _storable(value, name)
 
 
 def _optional(name: str, record: Mapping[str, Any]) -> str | None:

@@ -21,6 +21,7 @@ from provenance.errors import DataError, MissingExtraError, NotFoundError, Usage
 # A block, its lines, its texts and their bytes together stay in a core's own cache; a megabyte costs a tenth more time.
 _BLOCK_BYTES = 256 * 1024
 _ROWS_PER_BATCH = 2048
+_DECODED_BYTES = 16 * 1024 * 1024
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
 _TEXT_SUFFIXES = {".txt", ".text", ".md"}
 
@@ -143,12 +144,11 @@ def _read_jsonl(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iter
             if line is None:
                 rows.append(Row(name, line_number, None, f"over {MAX_TEXT_BYTES >> 20} MiB"))
                 continue
-            if not line or line.isspace():
-                continue
             try:
                 record = orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                rows.append(Row(name, line_number, None, _json_reason(line, error)))
+                if bytes(line).strip():
+                    rows.append(Row(name, line_number, None, _json_reason(bytes(line), error)))
                 continue
             if isinstance(record, dict):
                 rows.append(Row(name, line_number, record))
@@ -167,8 +167,8 @@ def _json_reason(line: bytes, error: orjson.JSONDecodeError) -> str:
     return f"broken JSON: {error.msg}"
 
 
-def _line_blocks(stream: BinaryIO) -> Iterator[list[bytes | None]]:
-    """Lines in blocks; None stands for a line over the size bound, which is never held whole."""
+def _line_blocks(stream: BinaryIO) -> Iterator[list[memoryview | None]]:
+    """Lines as views of their block; None stands for a line over the size bound, which is never held whole."""
     rest = b""
     too_long = False
     while True:
@@ -181,13 +181,18 @@ def _line_blocks(stream: BinaryIO) -> Iterator[list[bytes | None]]:
             else:
                 rest += block
             continue
-        lines: list[bytes | None] = list((rest + block).split(b"\n"))
+        block = rest + block
+        view, start = memoryview(block), 0
+        lines: list[memoryview | None] = []
+        while (end := block.find(b"\n", start)) >= 0:
+            lines.append(view[start:end])
+            start = end + 1
         if too_long:
             lines[0], too_long = None, False
-        rest = lines.pop() or b""
+        rest = block[start:]
         yield lines
     if rest or too_long:
-        yield [None if too_long else rest]
+        yield [None if too_long else memoryview(rest)]
 
 
 def _read_csv(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterator[list[Row]]:
@@ -197,6 +202,7 @@ def _read_csv(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterat
     reader = csv.reader(text, delimiter="\t" if ".tsv" in name else ",")
     header = next(reader, None)
     rows: list[Row] = []
+    n_chars = 0
     while header is not None:
         first_line = reader.line_num + 1
         try:
@@ -213,10 +219,11 @@ def _read_csv(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterat
             rows.append(Row(name, first_line, None, f"broken CSV: {len(values)} fields, the header has {len(header)}"))
         else:
             rows.append(Row(name, first_line, dict(zip(header, values, strict=True))))
-        if len(rows) >= _ROWS_PER_BATCH:
+            n_chars += sum(map(len, values))
+        if len(rows) >= _ROWS_PER_BATCH or n_chars >= _BLOCK_BYTES:
             report()
             yield rows
-            rows = []
+            rows, n_chars = [], 0
     if rows:
         yield rows
 
@@ -252,14 +259,26 @@ def _read_parquet(source: Source, consumed: Consumed) -> Iterator[list[Row]]:
     row_number = 0
     with pq.ParquetFile(source.location) as file:
         total = max(file.metadata.num_rows, 1)
-        for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH):
-            rows = _batch_rows(batch, source.name, row_number)
-            row_number += len(rows)
-            consumed(int((source.n_bytes or 0) * row_number / total))
-            yield rows
+        for group in range(file.metadata.num_row_groups):
+            for batch in file.iter_batches(_rows_to_decode(file.metadata.row_group(group)), [group]):
+                for rows in _batch_rows(batch, source.name, row_number):
+                    row_number += len(rows)
+                    consumed(int((source.n_bytes or 0) * row_number / total))
+                    yield rows
 
 
-def _batch_rows(batch: pa.RecordBatch, name: str, offset: int) -> list[Row]:
+def _rows_to_decode(group: Any) -> int:
+    """How many rows of a Parquet row group may be decoded at once: books are a thousand times longer than posts."""
+    return int(min(_ROWS_PER_BATCH, max(1, group.num_rows * _DECODED_BYTES // max(1, group.total_byte_size))))
+
+
+def _batch_rows(batch: pa.RecordBatch, name: str, offset: int) -> Iterator[list[Row]]:
+    rows_per_block = max(1, batch.num_rows * _BLOCK_BYTES // max(1, batch.nbytes))
+    for start in range(0, batch.num_rows, rows_per_block):
+        yield _block_rows(batch.slice(start, rows_per_block), name, offset + start)
+
+
+def _block_rows(batch: pa.RecordBatch, name: str, offset: int) -> list[Row]:
     try:
         return [Row(name, offset + i + 1, record) for i, record in enumerate(batch.to_pylist())]
     except UnicodeDecodeError:
@@ -296,9 +315,9 @@ def _read_hf(source: Source) -> Iterator[list[Row]]:
     offset = 0
     for batch in loaded.with_format("arrow").iter(batch_size=_ROWS_PER_BATCH):
         for record_batch in batch.to_batches():
-            rows = _batch_rows(record_batch, source.name, offset)
-            offset += len(rows)
-            yield rows
+            for rows in _batch_rows(record_batch, source.name, offset):
+                offset += len(rows)
+                yield rows
 
 
 def _hf_parts(name: str) -> tuple[str, str | None, str]:

@@ -152,8 +152,7 @@ class CorpusWriter:
                     reason=f"duplicate: key {pending.key[i]!r:.80} and text occur twice",
                 )
             )
-        # Ordered before it becomes one block of memory, so that the block is written once.
-        text = pa.array([pending.text[i] for i in order], pa.binary()).view(pa.string())
+        text = _text_array([pending.text[i] for i in order.tolist()])
         table = self._document_table(pending, np.concatenate(words), order)
         self._documents.write_table(table)
         self._write_evidence(pending.stripped)
@@ -226,6 +225,13 @@ def write_shard(path: Path, table: pa.Table) -> None:
         row_group_size=max(1, _ROW_GROUP_BYTES // mean_bytes),
         store_schema=False,
     )
+
+
+def _text_array(texts: list[bytes]) -> pa.Array:
+    """UTF-8 texts as an Arrow string array, in one block of just their size: a builder would grow and copy."""
+    offsets = np.zeros(len(texts) + 1, dtype=np.int32)
+    np.cumsum(np.fromiter(map(len, texts), dtype=np.int32, count=len(texts)), out=offsets[1:])
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts)))
 
 
 def _depth(origin: str | None, inherited: Lineage) -> tuple[int | None, int | None, float | None]:
