@@ -2,12 +2,13 @@
 
 Copies and excerpts: share of 4-word sequences found in one known text (containment). Paraphrases keep the vocabulary
 and lose the sequences: there the margin counts, TF-IDF cosine with the nearest known text minus that with the
-runner-up, because a text on the same subject is near to many and a paraphrase to one. Both are read against texts known
-to be unrelated, so a score is -log10 of a p-value.
+runner-up, because a text on the same subject is near to many and a paraphrase to one. Where one prompt was answered
+several times the runner-up is a sibling, and the lead over the twentieth nearest counts instead. All three are read
+against texts known to be unrelated, so a score is -log10 of a p-value.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -28,6 +29,8 @@ _MIN_GRAMS = 12
 """A text shorter than this shares too few sequences with anything to be told apart."""
 _VOCABULARY_BITS = 18
 _QUERY_BATCH = 256
+_SIBLINGS = 20
+"""Known texts that may resemble each other as much as a paraphrase does its original."""
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -43,8 +46,39 @@ class Match:
     """Index of the known text nearest in vocabulary."""
     margin: float
     """Cosine with `like` minus cosine with the runner-up."""
-    p_value: float
-    """How often an unrelated text matches as well as this one by either measure (Bonferroni over the two)."""
+    lead: float
+    """Cosine with `like` minus cosine with the one `_SIBLINGS` places after it."""
+    p_value: float = np.nan
+    """How often an unrelated text stands out as much by the measure it stands out most by."""
+
+    @property
+    def measures(self) -> tuple[float, float, float]:
+        """Each higher the closer the match."""
+        return self.containment, self.margin, self.lead
+
+
+class Chance:
+    """How well unrelated texts match: float64[measures, n]. Gives conformal p-values over several measures at once."""
+
+    def __init__(self, null: NDArray[np.float64]) -> None:
+        self._null = null
+        order = np.sort(null, axis=1)
+        # Of n unrelated texts, how many match at least as well as each of them does.
+        self._rank = np.array(
+            [null.shape[1] - np.searchsorted(o, v, side="left") for o, v in zip(order, null, strict=True)]
+        )
+
+    def p_value(self, values: Sequence[float]) -> float:
+        """The share of texts, this one among them, whose best rank by any measure is as good as this one's.
+
+        Ranks are taken among the unrelated texts and this one together. If this one is unrelated too, all are
+        exchangeable, so p <= a has at most the chance a, and looking at three measures needs no further correction
+        (conformal p-value: Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World, 2005, section 2.2).
+        """
+        own = np.asarray(values)[:, None]
+        best = 1 + np.min(np.sum(self._null >= own, axis=1))
+        theirs = np.min(self._rank + (own >= self._null), axis=0)
+        return float((1 + np.sum(theirs <= best)) / (1 + self._null.shape[1]))
 
 
 class OutputRegistry:
@@ -53,7 +87,7 @@ class OutputRegistry:
     name: ClassVar[str] = "registry"
     kind: ClassVar[EvidenceKind] = EvidenceKind.NEAR_DUPLICATE
     score_is: ClassVar[str] = "minus_log10_p"
-    algorithm: ClassVar[int] = 1
+    algorithm: ClassVar[int] = 2
     sign: ClassVar[float] = 1.0
 
     def __init__(self, arrays: dict[str, NDArray[Any]] | None = None) -> None:
@@ -93,20 +127,14 @@ class OutputRegistry:
             "word_count": counts.data.astype(np.float32),
             "word_first": counts.indptr.astype(np.int64),
             "document_frequency": document_frequency,
-            "null_containment": np.empty(0),
-            "null_margin": np.empty(0),
+            "null": np.empty((3, 0)),
         }
         return type(self)(arrays)
 
     def measure_chance(self, unrelated: Sequence[str]) -> Self:
         """The same registry, knowing how well texts that come from none of it match."""
-        matches = self.lookup(unrelated)
-        arrays = {
-            **self._filled(),
-            "null_containment": np.sort([m.containment for m in matches]),
-            "null_margin": np.sort([m.margin for m in matches]),
-        }
-        return type(self)(arrays)
+        null = np.array([match.measures for match in self.lookup(unrelated)], dtype=np.float64).reshape(-1, 3)
+        return type(self)({**self._filled(), "null": np.ascontiguousarray(null.T)})
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """-log10 of the p-value of the best match (its negative for known human text); NaN for tiny texts."""
@@ -128,20 +156,19 @@ class OutputRegistry:
         grams, owner = _grams(words, first)
         vectors = self._known_vectors()
         similarity = (_tf_idf(_count_matrix(words, first), arrays) @ vectors.T).tocsr()
+        chance = Chance(arrays["null"])
         found = []
         for i in range(len(texts)):
             copy_of, containment = self._containment(np.unique(grams[owner == i]))
             row = similarity.data[similarity.indptr[i] : similarity.indptr[i + 1]]
             columns = similarity.indices[similarity.indptr[i] : similarity.indptr[i + 1]]
-            like, margin = -1, 0.0
+            like, margin, lead = -1, 0.0, 0.0
             if len(row):
-                top = np.sort(row)[-2:]
+                top = np.partition(np.append(row, np.zeros(_SIBLINGS)), -_SIBLINGS - 1)[-_SIBLINGS - 1 :]
                 like = int(columns[np.argmax(row)])
-                margin = float(top[-1] - (top[0] if len(top) > 1 else 0.0))
-            p_value = min(
-                1.0, 2 * min(_p_value(arrays["null_containment"], containment), _p_value(arrays["null_margin"], margin))
-            )
-            found.append(Match(copy_of=copy_of, containment=containment, like=like, margin=margin, p_value=p_value))
+                margin, lead = float(np.max(top) - np.sort(top)[-2]), float(np.max(top) - np.min(top))
+            match = Match(copy_of=copy_of, containment=containment, like=like, margin=margin, lead=lead)
+            found.append(replace(match, p_value=chance.p_value(match.measures)))
         return found
 
     def _containment(self, query: NDArray[np.uint64]) -> tuple[int, float]:
@@ -230,8 +257,3 @@ def _tf_idf(counts: csr_matrix, arrays: dict[str, NDArray[Any]]) -> csr_matrix:
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     norms = np.sqrt(np.bincount(rows, values**2, minlength=counts.shape[0]))
     return csr_matrix((values / np.maximum(norms, 1e-12)[rows], counts.indices, counts.indptr), shape=counts.shape)
-
-
-def _p_value(null: NDArray[np.float64], value: float) -> float:
-    """(1 + unrelated texts that match at least as well) / (1 + unrelated texts)."""
-    return float((1 + len(null) - np.searchsorted(null, value, side="left")) / (1 + len(null)))
