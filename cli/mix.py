@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from provenance.mixing.plan import MixPlan
 
 FORMATS = ("parquet", "jsonl", "hf", "mds", "webdataset")
+SUBGROUPS_SHOWN = 8
 
 
 @click.group()
@@ -223,7 +224,7 @@ def _print_plan(out: Output, drawn: "MixPlan") -> None:
             line.available,
             line.documents,
             line.tokens,
-            ", ".join(f"{name} {n}" for name, n in line.by_subgroup.items()),
+            _largest(line.by_subgroup) if out.format == "table" else line.by_subgroup,
             " ".join(line.where.split()),
         )
         for line in drawn.lines
@@ -236,6 +237,13 @@ def _print_plan(out: Output, drawn: "MixPlan") -> None:
         left_out = ", ".join(f"{n:,} {reason}" for reason, n in drawn.held_out.items())
         note(f"left out because held-out text reaches them: {left_out}")
     out.rows("provenance.mix.plan/1", columns, rows)
+
+
+def _largest(counts: dict[str, int]) -> str:
+    """The largest groups: with a subgroup per author there are thousands."""
+    shown = sorted(counts, key=lambda name: -counts[name])[:SUBGROUPS_SHOWN]
+    rest = f" and {len(counts) - len(shown):,} more" if len(counts) > len(shown) else ""
+    return ", ".join(f"{name} {counts[name]:,}" for name in shown) + rest
 
 
 def _line_text(line: dict[str, Any]) -> str:

@@ -50,7 +50,8 @@ def checked(model: type[ConfigT], data: Mapping[str, Any], source: str) -> Confi
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"{source}: unknown key {where!r}", hint=_suggest(model, first["loc"])) from None
         if first["type"] == "missing":
-            raise ConfigError(f"{source}: missing key {where!r}") from None
+            needed = sorted(_keys(model, first["loc"], required=True))
+            raise ConfigError(f"{source}: missing key {where!r}", hint=f"needed here: {', '.join(needed)}") from None
         message = str(first["msg"]).removeprefix("Value error, ")
         got = "" if isinstance(first["input"], dict | list) else f", got {first['input']!r}"
         raise ConfigError(f"{source}: {where or 'file'}: {message}{got}") from None
@@ -68,23 +69,27 @@ def _key(location: tuple[int | str, ...]) -> str:
 
 
 def _suggest(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    known = sorted(_keys(model, set()))
+    known = sorted(_keys(model, location))
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
     if not known:
         return "this table takes no keys"
-    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+    return f"did you mean {near[0]!r}?" if near else f"known keys here: {', '.join(known)}"
 
 
-def _keys(model: type[BaseModel], seen: set[type[BaseModel]]) -> set[str]:
-    """Keys of a model and of the models its fields hold."""
-    seen.add(model)
-    keys: set[str] = set()
-    for name, info in model.model_fields.items():
-        keys.add(info.alias or name)
-        for inner in _inner_models(info.annotation):
-            if inner not in seen:
-                keys |= _keys(inner, seen)
-    return keys
+def _keys(model: type[BaseModel], location: tuple[int | str, ...], *, required: bool = False) -> set[str]:
+    """The keys of the table that holds `location`: all of them, or those without a default."""
+    fields = [field for table in _tables(model, location) for field in table.model_fields.items()]
+    return {info.alias or name for name, info in fields if info.is_required() or not required}
+
+
+def _tables(model: type[BaseModel], location: tuple[int | str, ...]) -> list[type[BaseModel]]:
+    """The models that may stand at the table that holds `location`; union members have names there but no field."""
+    tables = [model]
+    for part in location[:-1]:
+        fields = [info for table in tables for name, info in table.model_fields.items() if part in (name, info.alias)]
+        if fields:
+            tables = [inner for info in fields for inner in _inner_models(info.annotation)]
+    return tables
 
 
 def _inner_models(annotation: object) -> list[type[BaseModel]]:

@@ -38,6 +38,12 @@ def test_an_unknown_key_suggests_the_nearest():
     assert caught.value.hint == "did you mean 'budget'?"
 
 
+def test_a_key_of_another_table_is_not_suggested_where_it_does_not_belong():
+    with pytest.raises(ConfigError, match=r"unknown key 'share\[1\]\.name'") as caught:
+        policy(share=[{"name": "a", "where": "true", "share": 1.0}])
+    assert caught.value.hint == "known keys here: by, epochs, order, quotas, share, take, weight, where"
+
+
 def test_shares_divide_what_the_take_lines_leave_and_must_still_sum_to_one():
     mixed = policy(share=[{"where": "a", "take": "all"}, {"where": "b", "share": 1.0}])
     assert [share.take for share in mixed.shares] == ["all", None]

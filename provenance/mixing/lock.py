@@ -25,6 +25,7 @@ from provenance.mixing.plan import MixPlan, packed_ids
 from provenance.mixing.policy import MixPolicy
 
 SCHEMA = "provenance.mix-lock/1"
+_MAKE_ONE = "make one: provenance mix lock POLICY.toml -o LOCK"
 
 
 class PinnedCorpus(Config):
@@ -162,7 +163,7 @@ def read_lock(path: Path) -> Lock:
     try:
         found = path.read_bytes()
     except FileNotFoundError:
-        raise NotFoundError(f"{path}: no such file", hint="make one: provenance mix lock POLICY.toml -o LOCK") from None
+        raise NotFoundError(f"{path}: no such file", hint=_MAKE_ONE) from None
     return parse_lock(found, str(path))
 
 
@@ -171,9 +172,9 @@ def parse_lock(found: bytes, source: str) -> Lock:
     try:
         value = orjson.loads(found)
     except orjson.JSONDecodeError as error:
-        raise DataError(f"{source}: not JSON at byte {error.pos}: {error.msg}") from None
+        raise DataError(f"{source}: not JSON at byte {error.pos}: {error.msg}", hint=_MAKE_ONE) from None
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        raise DataError(f"{source}: not a mix lock", hint="make one: provenance mix lock POLICY.toml -o LOCK")
+        raise DataError(f"{source}: not a mix lock", hint=_MAKE_ONE)
     lock = checked(Lock, value, source)
     canonical = lock.canonical()
     if found != canonical:
