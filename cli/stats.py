@@ -1,5 +1,6 @@
 """`corpus stats`: the early-warning monitor. Parses, asks `tagging.stats`, prints."""
 
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from .common import Output, note, with_catalog, with_output
 if TYPE_CHECKING:
     from provenance.catalog.store import Catalog
     from provenance.tagging.metrics import Interval
+
+GROUPS_SHOWN = 20
 
 
 @click.command()
@@ -40,13 +43,19 @@ def stats(catalog: "Catalog", out: Output, corpus: str, against: str) -> None:
         (one.name, _spread(one.corpus, ".4g"), _spread(one.reference, ".4g"), _spread(one.change, "+.1%"), one.verdict)
         for one in found.measures
     ]
+    # Who changed first, then the largest: with a subgroup per author there are thousands.
+    listed = sorted(found.groups, key=lambda one: (one.verdict == "same", -one.reference.value))
     table += [
         (f"share of {one.group}", _spread(one.corpus, ".1%"), _spread(one.reference, ".1%"), "", one.verdict)
-        for one in found.groups
+        for one in listed[:GROUPS_SHOWN]
     ]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [f"{found.verdict}: {info.ref} against {reference.ref}, 20 blocks of {found.block_words:,} words a side"]
     lines += ["  ".join(f"{cell:<{n}}" for cell, n in zip(row, widths, strict=True)).rstrip() for row in table]
+    if len(listed) > GROUPS_SHOWN:
+        counts = Counter(one.verdict for one in listed)
+        every = ", ".join(f"{n:,} {verdict}" for verdict, n in sorted(counts.items()))
+        lines.append(f"{len(listed):,} subgroups: {every}; all of them with --json")
     record = {
         "verdict": found.verdict,
         "corpus": info.ref,

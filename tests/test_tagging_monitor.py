@@ -54,6 +54,15 @@ def test_a_subgroup_that_shrank_is_named() -> None:
     assert {one.group: one.verdict for one in found.groups} == {"a": "more", "b": "fewer"}
 
 
+def test_of_a_thousand_subgroups_none_shrinks_by_chance_and_one_that_is_gone_does() -> None:
+    texts = zipfian(500, 1.0, 6)
+    rng = stream(0, "authors")
+    here, there = ([f"u{i}" for i in rng.integers(1000, size=size)] for size in (20_000, 40_000))
+    there += ["gone"] * 200
+    found = compare(texts[:200], texts[200:], groups=here, reference_groups=there)
+    assert [(one.group, one.verdict) for one in found.groups if one.verdict != "same"] == [("gone", "fewer")]
+
+
 def test_too_little_text_is_an_error_with_the_numbers() -> None:
     with pytest.raises(DataError, match="too few words") as error:
         compare(["a b c"], zipfian(300, 1.0, 7))
@@ -95,7 +104,7 @@ def test_texts_that_both_sides_share_do_not_look_easy_to_the_model_made_of_them(
 
 
 def test_the_command_says_what_collapsed_and_which_subgroup_shrank(
-    run: Callable[..., Result], write_jsonl: Callable[..., Path]
+    run: Callable[..., Result], write_jsonl: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def add(name: str, texts: list[str], rare: int) -> None:
         rows = [{"id": f"{i}", "text": t, "who": "few" if i < rare else "many"} for i, t in enumerate(texts)]
@@ -111,6 +120,10 @@ def test_the_command_says_what_collapsed_and_which_subgroup_shrank(
     printed = run("corpus", "stats", "crawl", "--against", "healthy").stdout
     assert printed.startswith("collapsed: crawl@1 against healthy@1")
     assert "share of few" in printed
+    monkeypatch.setattr("provenance.cli.stats.GROUPS_SHOWN", 1)
+    printed = run("corpus", "stats", "crawl", "--against", "healthy").stdout
+    assert printed.count("share of") == 1
+    assert printed.rstrip().endswith("2 subgroups: 1 fewer, 1 more; all of them with --json")
     add("tiny", ["three small words"], 0)
     refused = run("corpus", "stats", "tiny", "--against", "healthy")
     assert refused.exit_code == 3

@@ -5,8 +5,10 @@ taken on the same number of words on both sides, because variety grows with size
 because what is lost is variety between documents, which no small block shows. Intervals leave out a block at a time.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -214,21 +216,25 @@ def _measure(name: str, unit: str, direction: str, corpus: Interval, reference: 
 
 
 def _groups(groups: Sequence[str | None] | None, reference: Sequence[str | None] | None) -> list[GroupShare]:
-    """Shares of the named subgroups on both sides, with Wilson intervals; empty where either side names none."""
-    ours = [group for group in groups or () if group]
-    theirs = [group for group in reference or () if group]
+    """Shares of the named subgroups on both sides, with Wilson intervals; empty where either side names none.
+
+    The intervals hold for all groups at once (Bonferroni), or of a thousand groups some would shrink by chance.
+    """
+    ours = Counter(group for group in groups or () if group)
+    theirs = Counter(group for group in reference or () if group)
     if not ours or not theirs:
         return []
+    names = sorted(ours | theirs)
+    z = NormalDist().inv_cdf(1 - 0.025 / len(names))
     found = []
-    for name in sorted(set(ours) | set(theirs)):
-        here, there = _wilson(ours.count(name), len(ours)), _wilson(theirs.count(name), len(theirs))
+    for name in names:
+        here, there = _wilson(ours[name], ours.total(), z), _wilson(theirs[name], theirs.total(), z)
         verdict = "fewer" if here.high < there.low else "more" if here.low > there.high else "same"
         found.append(GroupShare(group=name, corpus=here, reference=there, verdict=verdict))
     return found
 
 
-def _wilson(count: int, total: int) -> Interval:
-    z = 1.96
+def _wilson(count: int, total: int, z: float) -> Interval:
     centre = (count + z * z / 2) / (total + z * z)
     reach = z / (total + z * z) * np.sqrt(count * (total - count) / total + z * z / 4)
     return Interval(value=count / total, low=max(0.0, centre - reach), high=min(1.0, centre + reach))

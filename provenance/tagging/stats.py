@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from provenance.catalog.corpora import CorpusInfo
 from provenance.catalog.evidence import document_columns
@@ -45,9 +44,10 @@ def _drawn(catalog: Catalog, info: CorpusInfo, most_words: int, seed: int) -> tu
     ids = table["doc_id"].combine_chunks().cast(pa.binary(16))
     order = np.argsort(units(seed, ids.to_pylist()), kind="stable")
     words = table["n_words"].to_numpy(zero_copy_only=False)
-    wanted = ids.take(pa.array(order[np.cumsum(words[order]) <= most_words]))
+    wanted = set(ids.take(pa.array(order[np.cumsum(words[order]) <= most_words])).to_pylist())
     found: list[tuple[bytes, str]] = []
     for batch in iter_texts(catalog, info):
-        chosen = batch.filter(pc.is_in(batch["doc_id"].cast(pa.binary(16)), value_set=wanted))
-        found += zip(chosen["doc_id"].storage.to_pylist(), chosen["text"].to_pylist(), strict=True)
+        here = batch["doc_id"].storage.to_pylist()
+        chosen = pa.array([i for i, doc_id in enumerate(here) if doc_id in wanted], pa.int64())
+        found += zip((here[i] for i in chosen.to_pylist()), batch["text"].take(chosen).to_pylist(), strict=True)
     return [text for _, text in sorted(found)], table["subgroup"].to_pylist()
