@@ -230,7 +230,7 @@ def test_a_folder_without_some_weights_or_without_safetensors_is_refused(tmp_pat
     with pytest.raises(DataError, match="cannot load model") as error:
         CausalLmWorld(TEXTS, {"base": str(folder)}, {})
     assert "only safetensors are read" in error.value.hint
-    with pytest.raises(DataError, match="no tokenizer in '/nowhere/at/all'"):
+    with pytest.raises(DataError, match="no model folder '/nowhere/at/all'"):
         CausalLmWorld(TEXTS, {"base": "/nowhere/at/all"}, {})
 
 

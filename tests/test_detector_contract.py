@@ -1,6 +1,7 @@
 """What every registered detector must keep, whatever it is. A new detector is tested by being listed."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,25 @@ def test_a_missing_model_folder_is_an_error_not_a_traceback(tmp_path: Path) -> N
     pytest.importorskip("transformers")
     with pytest.raises(DataError, match="no model folder"):
         DETECTORS.load("likelihood")(model=str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("load", [load_causal_lm, load_encoder])
+def test_a_model_that_lacks_weights_or_is_a_pickle_is_refused(load: Any, tiny_model: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    safetensors = pytest.importorskip("safetensors.torch")
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    file = folder / "model.safetensors"
+    weights = safetensors.load_file(file)
+    gone = next(name for name in sorted(weights) if name.endswith("ln_1.weight"))
+    safetensors.save_file({name: w for name, w in weights.items() if name != gone}, file, {"format": "pt"})
+    with pytest.raises(DataError, match="is incomplete: 1 weights are missing"):
+        load(str(folder), "cpu")
+    file.unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    with pytest.raises(DataError, match="cannot load model") as error:
+        load(str(folder), "cpu")
+    assert "only safetensors" in error.value.hint
 
 
 def test_a_model_stored_in_half_precision_runs_in_single_on_a_processor(tiny_model: Path, tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
-"""Loading language models and tokenizers by folder or hub name, with errors a person can act on. Knows no scores."""
+"""Loading language models and tokenizers by folder or hub name, with errors a person can act on. Knows no scores.
+
+Only safetensors are read, and a model that lacks some of its weights is refused: transformers would fill the gaps with
+random numbers and say so in a log.
+"""
 
 from pathlib import Path
 from typing import Any
 
 from provenance.errors import DataError, MissingExtraError
 
-_HINT = "give a folder that from_pretrained can read, or a hub name"
+_HINT = "give a folder that from_pretrained can read, or fetch it first: hf download NAME"
 
 
 def load_tokenizer(name: str) -> Any:
@@ -15,27 +19,17 @@ def load_tokenizer(name: str) -> Any:
     try:
         return auto.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise _not_loaded("tokenizer", name, error) from error
+        raise DataError(f"no tokenizer in {name!r}: {first_line(error)}", hint=_HINT) from error
 
 
 def load_causal_lm(name: str, device: str) -> Any:
     """The model of `name` in evaluation mode on `device`. Raises DataError, MissingExtraError."""
-    auto = _transformers("AutoModelForCausalLM")
-    _check_folder(name)
-    try:
-        return auto.from_pretrained(name, dtype=_dtype(device)).to(device).eval()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _not_loaded("model", name, error) from error
+    return _load("AutoModelForCausalLM", name, device)
 
 
 def load_encoder(name: str, device: str) -> Any:
-    """The bare transformer of `name`, without a head, on `device`. Raises DataError, MissingExtraError."""
-    auto = _transformers("AutoModel")
-    _check_folder(name)
-    try:
-        return auto.from_pretrained(name, dtype=_dtype(device)).to(device)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _not_loaded("model", name, error) from error
+    """The bare transformer of `name`, without a head, in evaluation mode. Raises DataError, MissingExtraError."""
+    return _load("AutoModel", name, device)
 
 
 def vocabulary_size(name: str, tokenizer: Any) -> int:
@@ -44,6 +38,27 @@ def vocabulary_size(name: str, tokenizer: Any) -> int:
         config = _transformers("AutoConfig").from_pretrained(name)
         return int(config.get_text_config().vocab_size)
     return len(tokenizer)
+
+
+def _load(auto: str, name: str, device: str) -> Any:
+    loader = _transformers(auto)
+    _check_folder(name)
+    try:
+        model, report = loader.from_pretrained(
+            name, dtype=_dtype(device), use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        hint = f"only safetensors are read; {_HINT}"
+        raise DataError(f"cannot load model {name!r}: {first_line(error)}", hint=hint) from error
+    # A pooler is a head of its own, which checkpoints of other heads lack and nothing here asks.
+    missing = [key for key in report["missing_keys"] if not key.startswith("pooler.")]
+    gaps = sorted(map(str, [*missing, *report["mismatched_keys"]]))
+    if gaps:
+        raise DataError(
+            f"model {name!r} is incomplete: {len(gaps)} weights are missing or of another shape, first {gaps[0]}",
+            hint="copy the folder again",
+        )
+    return model.to(device).eval()
 
 
 def _dtype(device: str) -> str:
@@ -55,7 +70,8 @@ def _transformers(attribute: str) -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise MissingExtraError.of("this detector", "neural") from error
+        raise MissingExtraError.of("this model", "neural") from error
+    transformers.utils.logging.disable_progress_bar()  # for loading weights, which takes a second
     return getattr(transformers, attribute)
 
 
@@ -65,9 +81,6 @@ def _check_folder(name: str) -> None:
         raise DataError(f"no model folder {name!r}", hint=_HINT)
 
 
-def _not_loaded(what: str, name: str, error: Exception) -> DataError:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return DataError(
-        f"the {what} {name!r} cannot be loaded: {first}",
-        hint=_HINT,
-    )
+def first_line(error: Exception) -> str:
+    """What transformers says in one line; its errors go on for a screen."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,31 +1,24 @@
-"""Where a causal language model and its tokenizer come from: a folder or name, or made here. Knows no generation.
-
-Only safetensors are read, and a model that lacks some of its weights is refused: transformers would fill the gaps with
-random numbers and say so in a log.
-"""
+"""Where a causal language model and its tokenizer come from: a folder or name, or made here. Knows no generation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from provenance.errors import ConfigError, DataError
+from provenance.detectors import lm
+from provenance.errors import ConfigError
 from provenance.recursion.training import seeded
 
-_OFFLINE_HINT = "give a local folder, or fetch it first: hf download NAME"
 _END = "<|end|>"
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer in a folder or of a model's name. Raises DataError."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise DataError(f"no tokenizer in {name!r}: {_first_line(error)}", hint=_OFFLINE_HINT) from error
+    tokenizer: PreTrainedTokenizerBase = lm.load_tokenizer(name)
     tokenizer.model_max_length = 1 << 30  # documents are cut into blocks here, not there
     return tokenizer
 
@@ -47,20 +40,8 @@ def train_tokenizer(texts: Sequence[str], vocabulary_size: int) -> PreTrainedTok
 
 def load_model(name: str) -> PreTrainedModel:
     """A pre-trained causal model in fp32. Raises DataError when it is missing, incomplete or not in safetensors."""
-    try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            name, dtype=torch.float32, use_safetensors=True, attn_implementation="sdpa", output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        hint = f"only safetensors are read; {_OFFLINE_HINT}"
-        raise DataError(f"cannot load model {name!r}: {_first_line(error)}", hint=hint) from error
-    gaps = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
-    if gaps:
-        raise DataError(
-            f"model {name!r} is incomplete: {len(gaps)} weights are missing or of another shape, first {gaps[0]}",
-            hint="copy the folder again",
-        )
-    return model.eval()
+    model: PreTrainedModel = lm.load_causal_lm(name, "cpu")
+    return model
 
 
 def new_model(architecture: Mapping[str, Any], vocabulary_size: int, separator: int, seed: int) -> PreTrainedModel:
@@ -74,7 +55,7 @@ def new_model(architecture: Mapping[str, Any], vocabulary_size: int, separator: 
             model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
     except (ValueError, TypeError, KeyError) as error:
         raise ConfigError(
-            f"[model] architecture: {_first_line(error)}", hint='for example: {model_type = "opt", hidden_size = 128}'
+            f"[model] architecture: {lm.first_line(error)}", hint='for example: {model_type = "opt", hidden_size = 128}'
         ) from error
     # A config takes any keyword and keeps it; only those a plain one has mean something.
     unknown = sorted(set(options) - set(type(config)().to_dict()) - set(config.attribute_map))
@@ -90,7 +71,3 @@ def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel,
             f"the tokenizer has {len(tokenizer)} tokens, model {name!r} {model.config.vocab_size}",
             hint="use the model's own tokenizer",
         )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
