@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from provenance.detectors.lm import load_causal_lm, load_encoder
 from provenance.errors import DataError, NotFoundError
 from provenance.plugins import DETECTORS, Detector, MetadataDetector, TrainableDetector
-from provenance.tagging.crossval import Labelled
+from provenance.tagging.crossval import Labelled, held_out_scores
+from provenance.tagging.train import train
 
 ODD = ["", "word", "a" * 5000, "\x00\ufffd\u200b", "今天天气很好。" * 30, "The cat sat. " * 4000, "- - - - ? ! ,"]
 METADATA = {"declared", "date"}
@@ -187,3 +189,35 @@ def test_a_model_stored_in_half_precision_runs_in_single_on_a_processor(tiny_mod
     transformers.AutoModelForCausalLM.from_pretrained(tiny_model).half().save_pretrained(tmp_path)
     for load in (load_causal_lm, load_encoder):
         assert load(str(tmp_path), "cpu").dtype == torch.float32
+
+
+@pytest.mark.parametrize(("name", "reads"), [("likelihood", "_measure"), ("transformer", "_pooled")])
+def test_a_model_reads_a_text_once_in_cross_validation_and_keeps_none_that_it_scores(
+    name: str, reads: str, make: Callable[[str], Any], labelled: Labelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.r_[np.flatnonzero(labelled.is_model)[:12], np.flatnonzero(~labelled.is_model)[:12]]
+    some = labelled.take(rows)
+    folds = np.arange(24) % 3
+    blank = make(name)
+    read: list[str] = []
+    measure = getattr(type(blank), reads)
+    monkeypatch.setattr(
+        type(blank), reads, lambda self, texts, *rest: (read.extend(texts), measure(self, texts, *rest))[1]
+    )
+    fitted = blank.fit(some.texts, some.is_model, some.groups)
+    held_out_scores(blank, some, folds)
+    assert len(read) == len(set(some.texts))
+    fitted.score([text + " And more." for text in some.texts])
+    assert len(fitted._seen) == len(set(some.texts))
+
+
+def test_what_cannot_be_held_out_is_said_before_anything_is_fitted(labelled: Labelled) -> None:
+    class Slow(DETECTORS.load("stylometry")):  # type: ignore[misc]
+        def fit(self, *_: Any) -> Any:
+            raise AssertionError("hours of training")
+
+    one_class_each = replace(labelled, domains=["m" if model else "h" for model in labelled.is_model])
+    with pytest.raises(DataError, match="no group can be held out"):
+        train(Slow(), one_class_each)
+    with pytest.raises(DataError, match="got 0 human"):
+        train(Slow(), labelled.take(np.flatnonzero(labelled.is_model)))

@@ -64,7 +64,7 @@ class Likelihood:
 
     def fit(self, texts: Sequence[str], is_model: NDArray[np.bool_], groups: Sequence[str] | None = None) -> Self:
         """Learn weights over the features; texts out of scope are left out. Raises DataError on one class only."""
-        rows = self.features(texts)
+        rows = self.features(texts, remember=True)
         known = np.isfinite(rows).all(axis=1)
         rows, labels = rows[known], is_model[known]
         centre, scale = rows.mean(axis=0), rows.std(axis=0)
@@ -87,14 +87,17 @@ class Likelihood:
             return -rows[:, FEATURES.index("binoculars")]
         return rows[:, FEATURES.index("discrepancy")]
 
-    def features(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def features(self, texts: Sequence[str], *, remember: bool = False) -> NDArray[np.float64]:
         """float64[texts, FEATURES]; NaN rows where a text is out of scope.
 
-        Rows are remembered (18 numbers each), so cross-validation runs the language model once per text.
+        Rows that are remembered are not measured again, so cross-validation runs the language model once per text.
         """
         fresh = list(dict.fromkeys(text for text in texts if text not in self._seen))
-        self._seen.update(zip(fresh, self._measure(fresh), strict=True))
-        return np.array([self._seen[text] for text in texts]).reshape(len(texts), len(FEATURES))
+        measured = dict(zip(fresh, self._measure(fresh), strict=True))
+        rows = [measured[text] if text in measured else self._seen[text] for text in texts]
+        if remember:
+            self._seen.update(measured)
+        return np.array(rows).reshape(len(texts), len(FEATURES))
 
     def _measure(self, texts: Sequence[str]) -> NDArray[np.float64]:
         clean = [normalise(text) for text in texts]

@@ -72,18 +72,24 @@ def held_out_scores(blank: TrainableDetector, data: Labelled, folds: NDArray[np.
     Raises DataError when no fold leaves both classes to train on.
     """
     scores = np.full(len(data.texts), np.nan)
-    scored = 0
-    for fold in np.unique(folds):
+    for fold in usable_folds(data, folds):
         inside = np.flatnonzero(folds == fold)
         rest = data.take(np.flatnonzero(folds != fold))
-        if min(rest.is_model.sum(), (~rest.is_model).sum()) < 2:
-            continue
         fitted = blank.fit(rest.texts, rest.is_model, rest.groups)
         scores[inside] = fitted.score([data.texts[i] for i in inside.tolist()])
-        scored += 1
-    if scored == 0:
+    return scores
+
+
+def usable_folds(data: Labelled, folds: NDArray[np.int64]) -> list[int]:
+    """The folds without which both classes are left to train on. Raises DataError when there is none."""
+    usable = [
+        fold
+        for fold in np.unique(folds).tolist()
+        if min(np.bincount(data.is_model[folds != fold].astype(np.int64), minlength=2)) >= 2
+    ]
+    if not usable:
         raise DataError(
             "no group can be held out: the rest would have one class only",
             hint="give each domain human and model texts, or leave --group out",
         )
-    return scores
+    return usable

@@ -10,9 +10,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from provenance.detectors.fisher import check_two_classes
 from provenance.detectors.weights import CARD, read_card
 from provenance.plugins import TrainableDetector
-from provenance.tagging.crossval import Labelled, domain_folds, generator_folds, held_out_scores
+from provenance.tagging.crossval import Labelled, domain_folds, generator_folds, held_out_scores, usable_folds
 from provenance.tagging.leaks import Leak, leak_report
 from provenance.tagging.metrics import Quality, by_slice
 from provenance.tagging.reading import Reading, make_reading
@@ -58,7 +59,14 @@ class Trained:
 
 
 def train(blank: TrainableDetector, data: Labelled) -> Trained:
-    """Fit on everything; read from what was held out. Raises DataError on one class only."""
+    """Fit on everything; read from what was held out.
+
+    Raises DataError on one class only, and when nothing can be held out, before anything is fitted.
+    """
+    check_two_classes(data.is_model)
+    if blank.score_is == "raw":
+        # Fitting can take hours: what would stop the cross-validation after it is said before it.
+        usable_folds(data, domain_folds(data))
     fitted = blank.fit(data.texts, data.is_model, data.groups)
     if blank.score_is != "raw":
         return Trained(
