@@ -276,8 +276,15 @@ def test_texts_are_found_by_id_across_shards(
     wanted = dict(query(catalog, "select doc_id, key from documents order by hash(doc_id) limit 25"))
     found = texts_by_id(catalog, wanted)
     assert {i: t.split()[2] for i, t in found.items()} == wanted
-    total = sum(batch.num_rows for batch in iter_texts(catalog, get_corpus(catalog, "c"), batch_size=64))
+    info = get_corpus(catalog, "c")
+    total = sum(batch.num_rows for batch in iter_texts(catalog, info, batch_size=64))
     assert total == 400
+    unknown = [bytes(16), bytes([255]) * 16]
+    for some in ([], unknown, [i.bytes for i in wanted] + unknown):
+        batches = list(iter_texts(catalog, info, batch_size=64, wanted=pa.array(some, pa.binary(16))))
+        ids = [doc_id for batch in batches for doc_id in batch["doc_id"].to_pylist()]
+        assert sorted(ids) == sorted(i for i in wanted if i.bytes in some)
+        assert all(batch.num_rows for batch in batches)
 
 
 def test_removing_a_corpus_deletes_texts_and_keeps_hashes(

@@ -15,7 +15,9 @@ from provenance.cli import cli
 from provenance import tables
 from provenance.catalog.corpora import get_corpus
 from provenance.catalog.evidence import add_evidence, evidence_of
+from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
+from provenance.tagging.explain import explain
 from provenance.tagging.rules import Rules
 from provenance.tagging.stage import tag_corpus, tags_of
 
@@ -137,6 +139,31 @@ def test_other_rules_change_tags_without_scoring(trained: Run, catalog: Catalog)
     strict, _ = tags_of(catalog, info, Rules(declared_log_lr=10.0))
     ps = [[p for p in tags["p_model"].to_pylist() if p is not None] for tags in (lenient, strict)]
     assert max(ps[0]) > 0.5 > max(ps[1])
+
+
+def test_a_large_corpus_is_tagged_in_parts_as_it_is_whole(
+    trained: Run, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ok(trained("tag", "calibrate", "crawl", "--human", "known", "--json"))
+    ok(trained("tag", "run", "crawl", "--json"))
+    info = get_corpus(catalog, "crawl")
+    whole, _ = tags_of(catalog, info, Rules())
+    monkeypatch.setattr("provenance.tagging.stage.DOCUMENTS_AT_ONCE", 7)
+    parts, _ = tags_of(catalog, info, Rules())
+    assert len(set(whole["p_model"].to_pylist())) > 2
+    assert parts.to_pylist() == whole.to_pylist()
+
+
+def test_an_untagged_document_is_explained_by_its_own_evidence(trained: Run, catalog: Catalog) -> None:
+    ok(trained("tag", "run", "crawl", "--json"))
+    info = get_corpus(catalog, "crawl")
+    doc_id, origin, p_model = run_query(
+        catalog, "select doc_id, origin, p_model from tags where corpus = 'crawl' order by p_model desc limit 1"
+    ).rows[0]
+    with catalog.write() as con:
+        con.execute("DELETE FROM tag_current WHERE doc_id = ?", [doc_id])
+    found = explain(catalog, info, doc_id, Rules())
+    assert (found.tag["origin"], found.tag["p_model"]) == (origin, pytest.approx(p_model))
 
 
 def test_a_recorded_tag_is_never_overwritten(trained: Run, catalog: Catalog) -> None:

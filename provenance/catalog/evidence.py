@@ -50,8 +50,16 @@ def add_evidence(con: "duckdb.DuckDBPyConnection", rows: pa.Table, activity_id: 
         con.unregister("new_evidence")
 
 
-def evidence_of(catalog: "Catalog", info: "CorpusInfo", doc_ids: Sequence[UUID] | None = None) -> pa.Table:
-    """All that speaks to a corpus (or some documents of it): `tables.EVIDENCE`, the newest row per source.
+def evidence_of(
+    catalog: "Catalog",
+    info: "CorpusInfo",
+    doc_ids: Sequence[UUID] | None = None,
+    *,
+    between: tuple[UUID, UUID] | None = None,
+) -> pa.Table:
+    """All that speaks to a corpus: `tables.EVIDENCE`, the newest row per source.
+
+    Of the documents `doc_ids` alone, or of those from the first to the last of `between`.
 
     A watermark is sought with one key at a time, and another key makes another version, not a newer one: all count.
     Texts we generated ourselves have no evidence row but a recorded tag; it appears here as evidence.
@@ -61,7 +69,8 @@ def evidence_of(catalog: "Catalog", info: "CorpusInfo", doc_ids: Sequence[UUID] 
             f"""
             WITH asked AS (
                 SELECT doc_id FROM document
-                WHERE corpus_id = $corpus AND ($docs IS NULL OR doc_id IN (SELECT unnest($docs::UUID[]))))
+                WHERE corpus_id = $corpus AND ($docs IS NULL OR doc_id IN (SELECT unnest($docs::UUID[])))
+                    AND ($first IS NULL OR doc_id BETWEEN $first::UUID AND $last::UUID))
             SELECT e.doc_id::BLOB AS doc_id, e.kind, e.name, e.version, e.score, e.log_lr,
                 e.details::VARCHAR AS details
             FROM evidence_row e JOIN asked USING (doc_id)
@@ -77,6 +86,8 @@ def evidence_of(catalog: "Catalog", info: "CorpusInfo", doc_ids: Sequence[UUID] 
             params={
                 "corpus": info.corpus_id,
                 "docs": [str(doc_id) for doc_id in doc_ids] if doc_ids is not None else None,
+                "first": str(between[0]) if between else None,
+                "last": str(between[1]) if between else None,
             },
         ).to_arrow_table()
     return _with_uuids(table.select(tables.EVIDENCE.names)).cast(tables.EVIDENCE)

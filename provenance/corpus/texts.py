@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from provenance.catalog.corpora import CorpusInfo, locate_documents, shard_paths
 from provenance.catalog.store import Catalog
@@ -15,17 +17,40 @@ from provenance.errors import DataError
 ROWS_PER_BATCH = 4096
 
 
-def iter_texts(catalog: Catalog, info: CorpusInfo, *, batch_size: int = ROWS_PER_BATCH) -> Iterator[pa.RecordBatch]:
+def iter_texts(
+    catalog: Catalog, info: CorpusInfo, *, batch_size: int = ROWS_PER_BATCH, wanted: pa.Array | None = None
+) -> Iterator[pa.RecordBatch]:
     """Batches with columns doc_id (UUID) and text, in shard order and doc_id order within a shard.
 
-    Raises DataError naming the shard when one is missing or damaged.
+    Of the `wanted` ids (16 bytes each) alone, where they are given; batches without one are left out. Raises DataError
+    naming the shard when one is missing or damaged.
     """
+    # Sorted once: an Arrow value set would be hashed anew for every batch.
+    sought = None if wanted is None else np.sort(_raw_ids(wanted))
     for path in shard_paths(catalog, info):
         try:
             with pq.ParquetFile(path) as file:
-                yield from file.iter_batches(batch_size=batch_size, columns=["doc_id", "text"])
+                for batch in file.iter_batches(batch_size=batch_size, columns=["doc_id", "text"]):
+                    chosen = batch if sought is None else batch.filter(_among(batch["doc_id"].storage, sought))
+                    if chosen.num_rows:
+                        yield chosen
         except (OSError, pa.ArrowInvalid) as error:
             raise _damaged(path, error) from error
+
+
+def _among(ids: pa.Array, sought: NDArray[np.bytes_]) -> pa.Array:
+    """Which of `ids` are among the sorted ids `sought`."""
+    if not len(sought):
+        return pa.array(np.zeros(len(ids), dtype=np.bool_))
+    raw = _raw_ids(ids)
+    at = np.minimum(np.searchsorted(sought, raw), len(sought) - 1)
+    return pa.array(sought[at] == raw)
+
+
+def _raw_ids(ids: pa.Array) -> NDArray[np.bytes_]:
+    """Ids of 16 bytes each, as they lie in memory."""
+    data = ids.buffers()[1]
+    return np.frombuffer(data or b"", dtype="S16")[ids.offset : ids.offset + len(ids)]
 
 
 def read_texts(catalog: Catalog, info: CorpusInfo) -> tuple[list[bytes], list[str]]:

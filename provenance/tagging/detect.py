@@ -4,7 +4,7 @@ A batch is scored, then committed in a short transaction of its own. A killed ru
 one skips it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,8 @@ def detect(
     wanted = unscored(catalog, info, detector.kind.value, detector.name, detector.version)
     scored = abstained = 0
     if len(wanted):
-        for ids, texts in _batches(catalog, info, wanted):
+        for batch in iter_texts(catalog, info, batch_size=_TEXTS_PER_COMMIT, wanted=wanted):
+            ids, texts = batch["doc_id"], batch["text"].to_pylist()
             scores = np.asarray(detector.score(texts), dtype=np.float64)
             scores[~np.isfinite(scores)] = np.nan
             _commit(catalog, activity, detector, reading, ids, texts, scores)
@@ -89,14 +90,6 @@ def read_metadata(catalog: Catalog, activity: Activity, info: CorpusInfo, detect
         abstained=len(scores) - len(speaks),
         skipped=info.documents - len(wanted),
     )
-
-
-def _batches(catalog: Catalog, info: CorpusInfo, wanted: pa.Array) -> Iterator[tuple[pa.Array, list[str]]]:
-    for batch in iter_texts(catalog, info, batch_size=_TEXTS_PER_COMMIT):
-        rows = pc.is_in(batch["doc_id"].cast(pa.binary(16)), value_set=wanted)
-        chosen = batch.filter(rows)
-        if chosen.num_rows:
-            yield chosen["doc_id"], chosen["text"].to_pylist()
 
 
 def _commit(

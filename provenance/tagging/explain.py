@@ -8,6 +8,7 @@ from uuid import UUID
 import numpy as np
 import orjson
 
+from provenance import tables
 from provenance.catalog.corpora import CorpusInfo
 from provenance.catalog.evidence import evidence_of
 from provenance.catalog.store import Catalog
@@ -19,9 +20,9 @@ from provenance.detectors.stack import Stack
 from provenance.detectors.stylometry import Stylometry
 from provenance.detectors.tokens import tokenise
 from provenance.errors import ProvenanceError
-from provenance.tagging.resolve import merge_marks, weigh
+from provenance.tagging.resolve import merge_marks, resolve, weigh
 from provenance.tagging.rules import Rules
-from provenance.tagging.stage import read_locally, tags_of
+from provenance.tagging.stage import read_locally
 from provenance.tagging.stored import DEFAULT_DETECTOR, open_detector
 from provenance.types import EvidenceKind
 
@@ -59,7 +60,7 @@ class Explanation:
 def explain(catalog: Catalog, info: CorpusInfo, doc_id: UUID, rules: Rules) -> Explanation:
     """Recompute the decision about one document from what the catalog holds."""
     evidence = evidence_of(catalog, info, [doc_id])
-    evidence, p_values, _ = read_locally(catalog, info, evidence, rules)
+    evidence, p_values, silenced = read_locally(catalog, info, evidence, rules)
     log_lr = weigh(merge_marks(evidence), rules)
     pools = sum(
         rules.weight_of(row["name"])
@@ -82,8 +83,7 @@ def explain(catalog: Catalog, info: CorpusInfo, doc_id: UUID, rules: Rules) -> E
         )
     tag = current_tag(catalog, doc_id)
     if tag is None:
-        tags, _ = tags_of(catalog, info, rules)
-        tag = next(row for row in tags.to_pylist() if row["doc_id"] == doc_id)
+        [tag] = resolve(tables.uuids([doc_id.bytes]), evidence, rules, p_values=p_values, silenced=silenced).to_pylist()
     text = texts_by_id(catalog, [doc_id]).get(doc_id, "")
     spans, features = _speaking(catalog, text)
     return Explanation(

@@ -25,6 +25,8 @@ METADATA_DETECTORS = ("declared", "date")
 
 DEFAULT_DETECTORS = (*METADATA_DETECTORS, "boilerplate", "stack")
 
+DOCUMENTS_AT_ONCE = 250_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tagged:
@@ -78,10 +80,15 @@ def tag_corpus(
 
 def tags_of(catalog: Catalog, info: CorpusInfo, rules: Rules) -> tuple[pa.Table, str | None]:
     """The tags that the evidence in the catalog supports now. Scores nothing and writes nothing."""
-    evidence = evidence_of(catalog, info)
-    evidence, p_values, silenced = read_locally(catalog, info, evidence, rules)
     doc_ids = document_columns(catalog, info, [])["doc_id"].combine_chunks()
-    return resolve(doc_ids, evidence, rules, p_values=p_values, silenced=silenced), silenced
+    parts, silenced = [], None
+    # In parts, so that memory holds the tags of a corpus and the evidence of some of its documents.
+    for start in range(0, max(len(doc_ids), 1), DOCUMENTS_AT_ONCE):
+        part = doc_ids[start : start + DOCUMENTS_AT_ONCE]
+        between = (part[0].as_py(), part[-1].as_py()) if len(part) else None
+        evidence, p_values, silenced = read_locally(catalog, info, evidence_of(catalog, info, between=between), rules)
+        parts.append(resolve(part, evidence, rules, p_values=p_values, silenced=silenced))
+    return pa.concat_tables(parts), silenced
 
 
 def read_locally(

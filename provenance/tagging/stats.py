@@ -44,10 +44,8 @@ def _drawn(catalog: Catalog, info: CorpusInfo, most_words: int, seed: int) -> tu
     ids = table["doc_id"].combine_chunks().cast(pa.binary(16))
     order = np.argsort(units(seed, ids.to_pylist()), kind="stable")
     words = table["n_words"].to_numpy(zero_copy_only=False)
-    wanted = set(ids.take(pa.array(order[np.cumsum(words[order]) <= most_words])).to_pylist())
+    wanted = ids.take(pa.array(order[np.cumsum(words[order]) <= most_words]))
     found: list[tuple[bytes, str]] = []
-    for batch in iter_texts(catalog, info):
-        here = batch["doc_id"].storage.to_pylist()
-        chosen = pa.array([i for i, doc_id in enumerate(here) if doc_id in wanted], pa.int64())
-        found += zip((here[i] for i in chosen.to_pylist()), batch["text"].take(chosen).to_pylist(), strict=True)
+    for batch in iter_texts(catalog, info, wanted=wanted):
+        found += zip(batch["doc_id"].storage.to_pylist(), batch["text"].to_pylist(), strict=True)
     return [text for _, text in sorted(found)], table["subgroup"].to_pylist()
