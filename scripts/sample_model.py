@@ -70,11 +70,11 @@ def sample_batch(
             input_ids=ids,
             attention_mask=mask,
             position_ids=position,
-            past_key_values=cache,
+            cache=cache,
             use_cache=True,
             logits_to_keep=1,
         )
-        cache = step.past_key_values
+        cache = step.cache
         values, indices = torch.topk(step.logits[:, -1] / temperature[:, None], TOP_K)
         p = values.softmax(-1)
         p = p * (p.cumsum(-1) - p < TOP_P)

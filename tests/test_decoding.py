@@ -134,6 +134,7 @@ class _SmallMemory:
     def __init__(self, model: Any, room: int) -> None:
         self._model, self._room = model, room
         self.config, self.device, self.dtype = model.config, model.device, model.dtype
+        self.forward = model.forward
 
     def __call__(self, ids: Any, **options: Any) -> Any:
         if len(ids) > self._room:

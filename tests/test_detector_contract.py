@@ -108,7 +108,8 @@ def test_what_is_saved_scores_the_same_when_loaded(
     detector.save(tmp_path / name)
     loaded = DETECTORS.load(name).load(tmp_path / name)
     assert loaded.version == detector.version
-    texts = list(labelled.texts[:8])
+    # Not the texts it was trained on: it may remember those as they were measured, in other batches.
+    texts = list(labelled.texts[-8:])
     np.testing.assert_allclose(loaded.score(texts), detector.score(texts), rtol=1e-5)
 
 

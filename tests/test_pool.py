@@ -79,8 +79,10 @@ def test_an_unknown_column_is_named_and_the_nearest_suggested():
         "true; drop table pool",
         "generation from pool) or (select true",
         "random() < 0.5",
+        "RANDOM() < 0.5",
         "now() > '2020-01-01'",
         "current_date > '2020-01-01'",
+        "age(timestamp '2020-01-01') > interval 1 year",
         "sum(p_model) > 1",
         "count(*) > 1",
         "unnest([true, false])",
@@ -94,6 +96,20 @@ def test_an_unknown_column_is_named_and_the_nearest_suggested():
 def test_what_is_not_one_repeatable_expression_over_the_pool_is_refused(where):
     with pytest.raises(QueryError):
         evaluate(where=where)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "-generation + 1 = 0",
+        "year(timestamp '2020-05-01') = 2020",
+        "date_trunc('month', timestamp '2020-05-09') = date '2020-05-01'",
+        "age(timestamp '2020-05-01', timestamp '2020-04-01') = interval 1 month",
+        "hour(timestamptz '2020-05-01 03:00:00+00') = 3",
+    ],
+)
+def test_arithmetic_and_parts_of_dates_are_repeatable(where):
+    assert evaluate(where=where).matches.any()
 
 
 def test_an_aggregate_is_refused_with_the_way_to_ask_for_it():

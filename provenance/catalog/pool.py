@@ -60,6 +60,7 @@ class PoolEvaluator:
     def __init__(self, *, threads: int = 1) -> None:
         self._con = duckdb.connect(":memory:", config={**_SETTINGS, "threads": threads})
         self._con.execute("SET python_enable_replacements = false")
+        self._con.execute("SET TimeZone = 'UTC'")  # what a cast to TIMESTAMPTZ means must not depend on the machine
         self._con.execute("SET lock_configuration = true")
         self._unrepeatable: set[str] | None = None
         self._accepted: set[tuple[str, str, tuple[str, ...]]] = set()
@@ -142,7 +143,11 @@ class PoolEvaluator:
                     raise QueryError(f"{where}: unknown column '_row'", hint=_columns_hint(columns))
                 if column in _CLOCKS and column not in columns:
                     function = column
-            if function is not None and (function in _CLOCKS or function in self._changing()):
+            if function is not None and (
+                function in _CLOCKS
+                or function in self._changing()
+                or (function == "age" and len(item.get("arguments", ())) == 1)  # counts from today
+            ):
                 raise QueryError(
                     f"{where} calls {function}(), whose answer changes from run to run",
                     hint="a mix must be rebuildable: draws are random through the seed, dates are constants",
@@ -152,11 +157,15 @@ class PoolEvaluator:
         self._accepted.add((part, sql, columns))
 
     def _changing(self) -> set[str]:
-        """Functions that answer differently each time or tomorrow; asked for once, and only if any is called."""
+        """Functions that answer differently each time or tomorrow; asked for once, and only if any is called.
+
+        A clock is CONSISTENT_WITHIN_QUERY in every form; arithmetic and parts of dates are so for TIMESTAMPTZ alone,
+        because they depend on the time zone, which is fixed here.
+        """
         if self._unrepeatable is None:
             rows = self._con.execute(
-                "SELECT DISTINCT function_name FROM duckdb_functions() "
-                "WHERE stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY')"
+                "SELECT function_name FROM duckdb_functions() WHERE stability IS NOT NULL GROUP BY ALL "
+                "HAVING bool_or(stability = 'VOLATILE') OR bool_and(stability = 'CONSISTENT_WITHIN_QUERY')"
             ).fetchall()
             self._unrepeatable = {str(name) for (name,) in rows}
         return self._unrepeatable

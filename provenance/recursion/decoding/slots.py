@@ -7,6 +7,7 @@ mostly share their past but for the last steps, so now and then the slots that n
 Works for every transformers causal model that takes `position_ids`, a 4-d mask and a Cache. Chooses no tokens.
 """
 
+import inspect
 from typing import Any
 
 import torch
@@ -70,6 +71,9 @@ class Continuation:
         self._cache = Cache(layers=[_SlotLayer(capacity) for _ in range(model.config.num_hidden_layers)])
         self._used, self._steps = self._length, 0
         self._prompts = prompts
+        # transformers 5.24 renamed the argument, and warns of the old name.
+        named = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+        self._cached: dict[str, Any] = {named: self._cache, "use_cache": True}
         # Rows a multiple of 8 long: CUDA's attention kernels want aligned masks.
         self._mask = prompts.new_full((n, 1, width, -(-capacity // 8) * 8), -torch.inf, dtype=model.dtype)
         self._mask[..., : self._length] = 0
@@ -77,7 +81,7 @@ class Continuation:
 
     def start(self) -> Tensor:
         """Logits (prompts, vocabulary) of the first new token."""
-        output = self._model(self._prompts, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
+        output = self._model(self._prompts, **self._cached, logits_to_keep=1)
         logits: Tensor = output.logits[:, -1].float()
         return logits
 
@@ -101,8 +105,7 @@ class Continuation:
             # One query sees everything there is; SDPA is faster without a mask.
             attention_mask=mask[..., :end] if self._width > 1 else None,
             position_ids=positions,
-            past_key_values=self._cache,
-            use_cache=True,
+            **self._cached,
         )
         self._used, self._steps = end, self._steps + 1
         logits: Tensor = output.logits.float()
