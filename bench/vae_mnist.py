@@ -21,7 +21,8 @@ from machine import machine, write_result
 
 from provenance.recursion.models.images import load_images
 from provenance.recursion.models.vae import Vae
-from provenance.recursion.training import TrainingSettings, read_safetensors, seeded, train, write_safetensors
+from provenance.recursion.training import read_safetensors, seeded, train, write_safetensors
+from provenance.recursion.training_settings import TrainingSettings
 from provenance.seeds import integer
 
 PUBLISHED = {  # five runs, from the released notebook

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TORCH_FILES = ("recursion/models", "recursion/training", "recursion/decoding", "detectors")
+TORCH_FILES = ("recursion/models", "recursion/training", "recursion/decoding", "recursion/kernels", "detectors")
 
 
 def modules() -> list[Path]:

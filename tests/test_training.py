@@ -17,14 +17,8 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from provenance.errors import DataError, ProvenanceError  # noqa: E402
-from provenance.recursion.training import (  # noqa: E402
-    TrainingSettings,
-    learning_rate_at,
-    read_safetensors,
-    seeded,
-    train,
-    write_safetensors,
-)
+from provenance.recursion.training import read_safetensors, seeded, train, write_safetensors  # noqa: E402
+from provenance.recursion.training_settings import TrainingSettings, learning_rate_at  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -98,6 +92,43 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(reduction: str) -> N
         train(module, item_losses, 40, settings, seed=1, what="line")
         found.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
     assert torch.allclose(*found, atol=1e-6)
+
+
+class Layered(nn.Module):
+    """Equal layers, as a transformer has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(4))
+        self.last = nn.Linear(8, 1)
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x)
+        return self.last(x).squeeze(1)
+
+
+def layered(device: Any, *, compiled: bool, micro: int = 0) -> tuple[Any, tuple[float, ...]]:
+    """Parameters and losses after five epochs of batches of 16, the last of them 6 long."""
+    with seeded(device, 1):
+        module, x = Layered().to(device), torch.randn(70, 8, device=device)
+    settings = TrainingSettings(
+        epochs=5, batch_size=16, micro_batch_size=micro, learning_rate=0.01, schedule="linear", gradient_clip=1.0,
+        weight_decay=0.1, compile=compiled,
+    )  # fmt: skip
+    progress = train(module, lambda rows: (module(x[rows]) - x[rows].sum(1)) ** 2, 70, settings, seed=3, what="t")
+    return torch.cat([p.detach().flatten() for p in module.parameters()]), progress.epoch_losses
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("micro", [0, 4])
+def test_steps_replayed_as_a_graph_train_like_plain_ones_and_repeat_their_bytes(micro: int) -> None:
+    device = torch.device("cuda")
+    plain, losses = layered(device, compiled=False, micro=micro)
+    replayed, same_losses = layered(device, compiled=True, micro=micro)
+    torch.testing.assert_close(replayed, plain, rtol=1e-3, atol=1e-4)
+    assert same_losses == pytest.approx(losses, rel=1e-3)
+    assert torch.equal(layered(device, compiled=True, micro=micro)[0], replayed)
 
 
 def test_torch_random_state_outside_is_left_alone() -> None:

@@ -14,45 +14,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from provenance.config import Config
 from provenance.errors import DataError, ProvenanceError
+from provenance.recursion.training_settings import TrainingSettings, learning_rate_at
+from provenance.recursion.training_step import Step, rank
 from provenance.seeds import integer, stream
 
 logger = logging.getLogger(__name__)
 
 CHECK_EVERY_STEPS = 50
 """How often the loss is read back to look for NaN: each read waits for the device."""
-
-
-class TrainingSettings(Config):
-    """What one training run does. Where it runs and where it saves are arguments of `train`."""
-
-    epochs: int = Field(default=1, ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    micro_batch_size: int = Field(default=0, ge=0)
-    """Items per forward pass, gradients summed over them; 0 means the whole batch."""
-    learning_rate: float = Field(default=1e-3, gt=0)
-    final_learning_rate: float = Field(default=0.0, ge=0)
-    """Where `cosine` (per epoch) and `linear` (per step) end."""
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
-    optimizer: Literal["adam", "adamw"] = "adamw"
-    """`adam` couples weight decay into the gradient; `adamw` does not."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    gradient_clip: float = Field(default=0.0, ge=0)
-    """Largest gradient norm; 0 leaves gradients alone."""
-    loss_over_batch: Literal["mean", "sum"] = "mean"
-    """Adam hardly sees the difference, its weight decay and epsilon do."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    compile: bool = False
-    """torch.compile the loss; costs a minute once and pays on a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +42,6 @@ class Progress:
     """Sum of item losses in the epoch under way."""
     best_epoch: int = -1
     best_validation: float = math.inf
-
-
-def learning_rate_at(settings: TrainingSettings, step: int, steps_per_epoch: int) -> float:
-    """The learning rate of one step."""
-    high, low = settings.learning_rate, settings.final_learning_rate
-    if settings.schedule == "cosine":
-        return low + (high - low) * (1 + math.cos(math.pi * (step // steps_per_epoch) / settings.epochs)) / 2
-    if settings.schedule == "linear":
-        return low + (high - low) * (1 - step / (steps_per_epoch * settings.epochs))
-    return high
 
 
 @contextmanager
@@ -111,10 +77,10 @@ def train(
         raise DataError(f"{what}: there is nothing to train on", hint="the pool is empty after mixing and packing")
     device = next(module.parameters()).device
     steps_per_epoch = -(-n_items // settings.batch_size)
-    state = _State(module, _optimizer(module, settings), settings, n_items, seed, what)
+    step_over = Step(module, settings, item_losses)
+    state = _State(module, step_over.optimizer, settings, n_items, seed, what)
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint)
-    losses = torch.compile(item_losses) if settings.compile else item_losses
     running = torch.tensor(state.progress.running_loss, dtype=torch.float64, device=device)
     saved_at = time.monotonic()
     module.train()
@@ -124,9 +90,11 @@ def train(
             if batch_no == 0 or step == state.progress.step:
                 order = torch.from_numpy(stream(seed, "order", epoch).permutation(n_items)).to(device)
             batch = order[batch_no * settings.batch_size : (batch_no + 1) * settings.batch_size]
-            for group in state.optimizer.param_groups:
-                group["lr"] = learning_rate_at(settings, step, steps_per_epoch)
-            running += _step(state, batch, losses, integer(seed, "noise", step))
+            running += step_over(
+                batch,
+                learning_rate=learning_rate_at(settings, step, steps_per_epoch),
+                noise_seed=integer(seed, "noise", step),
+            )
             epoch_ends = batch_no + 1 == steps_per_epoch
             save = checkpoint is not None and time.monotonic() - saved_at >= checkpoint_every_s
             state.progress = replace(state.progress, step=step + 1)
@@ -136,7 +104,7 @@ def train(
             if epoch_ends:
                 state.end_epoch(epoch, validate)
                 running.zero_()
-            if save and checkpoint is not None and _rank() == 0:
+            if save and checkpoint is not None and rank() == 0:
                 state.save(checkpoint)
                 saved_at = time.monotonic()
     state.finish()
@@ -144,46 +112,6 @@ def train(
         checkpoint.unlink(missing_ok=True)
     module.eval()
     return state.progress
-
-
-def _step(state: "_State", batch: Tensor, losses: Callable[[Tensor], Tensor], noise_seed: int) -> Tensor:
-    """One optimiser step; returns the sum of the batch's item losses, not yet read back from the device."""
-    settings = state.settings
-    scale = 1.0 if settings.loss_over_batch == "sum" else 1.0 / len(batch)
-    mine = batch[_rank() :: _world_size()]
-    total = torch.zeros((), dtype=torch.float64, device=batch.device)
-    state.optimizer.zero_grad(set_to_none=True)
-    torch.manual_seed(noise_seed + _rank())
-    for part in torch.split(mine, settings.micro_batch_size or settings.batch_size):
-        with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
-            loss = losses(part).float().sum()
-        (loss * scale).backward()  # type: ignore[no-untyped-call]
-        total += loss.detach()
-    if _world_size() > 1:
-        for parameter in state.module.parameters():
-            # A rank whose part of a small batch is empty has no gradient, and must still take part.
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            torch.distributed.all_reduce(parameter.grad)
-        torch.distributed.all_reduce(total)
-    if settings.gradient_clip:
-        nn.utils.clip_grad_norm_(state.module.parameters(), settings.gradient_clip)
-    state.optimizer.step()
-    return total
-
-
-def _optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-
-
-def _rank() -> int:
-    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-
-
-def _world_size() -> int:
-    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
 
 
 def tensors(module: nn.Module) -> dict[str, Tensor]:

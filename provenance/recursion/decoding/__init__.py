@@ -69,6 +69,8 @@ def generate(
             continue
         done.append(new.cpu())
         start += len(batch)
+    if model.device.type == "cuda":
+        torch.cuda.empty_cache()  # the store was most of the memory, and other processes may share the device
     return torch.cat(done)
 
 
@@ -85,6 +87,7 @@ def _one_by_one(model: PreTrainedModel, prompts: Tensor, request: Request, seed:
     logits = continuation.start()
     for step in range(steps):
         at = prompts.shape[1] + step
+        logits = logits.float()
         if request.decoding.repetition_penalty != 1:
             logits = penalise_repetition(logits, text[:, :at], request.decoding.repetition_penalty)
         if len(eos) and step < request.min_new_tokens:

@@ -10,7 +10,8 @@ from transformers.modeling_utils import PreTrainedModel
 
 from provenance.recursion.decoding.choosing import penalise_repetition
 from provenance.recursion.decoding.settings import Decoding, Processor, Request
-from provenance.recursion.decoding.slots import Continuation
+from provenance.recursion.decoding.slots import Continuation, slot_attention
+from provenance.recursion.fused import kernels_for
 
 _IMPOSSIBLE = -1.0e9
 """What transformers adds to a score to rule a hypothesis out; kept for equal arithmetic."""
@@ -18,6 +19,11 @@ _IMPOSSIBLE = -1.0e9
 
 def beam_search(model: PreTrainedModel, prompts: Tensor, request: Request) -> Tensor:
     """The best continuation of each prompt (prompts, max_new_tokens)."""
+    with slot_attention(model):
+        return _beam_search(model, prompts, request)
+
+
+def _beam_search(model: PreTrainedModel, prompts: Tensor, request: Request) -> Tensor:
     n, width, last = len(prompts), request.decoding.beams, request.max_new_tokens - 1
     eos = torch.tensor(request.eos, dtype=torch.int64, device=prompts.device)
     keep = max(2, 1 + len(eos)) * width
@@ -33,7 +39,14 @@ def beam_search(model: PreTrainedModel, prompts: Tensor, request: Request) -> Te
     logits = continuation.start()[:, None, :]
     for step in range(request.max_new_tokens):
         forbidden = eos if step < request.min_new_tokens else eos[:0]
-        candidates, beam, token = _best(*_log_probs(logits, text, request.decoding, forbidden, processor), scores, keep)
+        fused = kernels_for(logits.device)
+        if fused is not None and not sees_text and len(forbidden) <= 1:
+            only = request.eos[0] if len(forbidden) else -1
+            top, chosen, normaliser = fused.best(logits, keep, only)
+        else:
+            log_probs, normaliser = _log_probs(logits.float(), text, request.decoding, forbidden, processor)
+            top, chosen = log_probs.topk(keep, dim=-1)  # a row cannot contribute more than `keep`
+        candidates, beam, token = _best(top - normaliser + scores[:, :, None], chosen, keep)
         ends = torch.isin(token, eos) if step < last else torch.ones_like(token, dtype=torch.bool)
         finished.offer(candidates, beam, token, ends & in_reach, step)
         if step == last:
@@ -70,12 +83,10 @@ def _log_probs(
     return logits, normaliser
 
 
-def _best(logits: Tensor, normaliser: Tensor, scores: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The `keep` best continuations over all beams: their scores, beams and tokens, each (n, keep), best first."""
-    top, token = logits.topk(keep, dim=-1)  # a row cannot contribute more than `keep`
-    total = (top - normaliser + scores[:, :, None]).flatten(1)
-    best, where = total.topk(keep)
-    return best, where // keep, token.flatten(1).gather(1, where)
+def _best(scores: Tensor, tokens: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each beam's `keep` best (n, beams, keep) the best over all beams: scores, beams, tokens, each (n, keep)."""
+    best, where = scores.flatten(1).topk(keep)
+    return best, where // keep, tokens.flatten(1).gather(1, where)
 
 
 class _Finished:

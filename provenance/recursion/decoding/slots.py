@@ -8,12 +8,18 @@ Works for every transformers causal model that takes `position_ids`, a 4-d mask 
 """
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import AttentionInterface
 from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import PreTrainedModel
+
+from provenance.recursion.fused import kernels_for
 
 SQUEEZE_EVERY_STEPS = 16
 
@@ -60,6 +66,36 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is unty
         return self._capacity
 
 
+@contextmanager
+def slot_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Let the model's attention read the store by one kernel, where there is a CUDA device for it.
+
+    SDPA would copy keys and values for every head that shares them, and run a tile of 64 queries for the few there are.
+    """
+    before = model.config._attn_implementation
+    if before != "sdpa" or kernels_for(model.device) is None:
+        yield
+        return
+    AttentionInterface.register("slots", _attend)
+    model.config._attn_implementation = "slots"
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = before
+
+
+def _attend(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
+) -> tuple[Tensor, None]:
+    """What transformers calls for the beams of a step; the prompts themselves go without a mask, to SDPA."""
+    fused = kernels_for(query.device)
+    if attention_mask is None or fused is None:
+        attended: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return attended
+    scale = options.get("scaling")
+    return fused.attend(query, key, value, attention_mask, query.shape[-1] ** -0.5 if scale is None else scale), None
+
+
 class Continuation:
     """One batch of equally long prompts and the tokens that follow them."""
 
@@ -80,9 +116,9 @@ class Continuation:
         self._own = torch.full((width, width), -torch.inf, dtype=model.dtype, device=prompts.device).fill_diagonal_(0)
 
     def start(self) -> Tensor:
-        """Logits (prompts, vocabulary) of the first new token."""
+        """Logits (prompts, vocabulary) of the first new token, in the model's precision."""
         output = self._model(self._prompts, **self._cached, logits_to_keep=1)
-        logits: Tensor = output.logits[:, -1].float()
+        logits: Tensor = output.logits[:, -1]
         return logits
 
     def step(self, tokens: Tensor, parents: Tensor | None = None) -> Tensor:
@@ -108,7 +144,7 @@ class Continuation:
             **self._cached,
         )
         self._used, self._steps = end, self._steps + 1
-        logits: Tensor = output.logits.float()
+        logits: Tensor = output.logits
         return logits
 
     def _squeeze(self) -> None:

@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers.modeling_utils import PreTrainedModel
 
-TOKENS_PER_BATCH = {"cpu": 4096, "cuda": 65536}
+from provenance.recursion.fused import kernels_for
+
+TOKENS_PER_BATCH = {"cpu": 4096, "cuda": 16384}
 """How many tokens are scored at once; their logits take vocabulary × 4 bytes each."""
 
 
@@ -25,9 +27,18 @@ def cut(stream: NDArray[np.int32], length: int) -> Tensor:
 def next_token_losses(model: PreTrainedModel, blocks: Tensor) -> Tensor:
     """Loss in nats of every token but each block's first, (n, length − 1)."""
     logits = model(blocks[:, :-1], use_cache=False).logits
-    return functional.cross_entropy(logits.flatten(0, 1), blocks[:, 1:].flatten(), reduction="none").view(
-        len(blocks), -1
-    )
+    return _losses(logits, blocks[:, 1:])
+
+
+def _losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Nats (n, length) of `targets` under `logits` (n, length, vocabulary)."""
+    rows, wanted = logits.flatten(0, 1), targets.flatten()
+    fused = kernels_for(logits.device)
+    if fused is not None:
+        losses: Tensor = fused.token_losses(rows, wanted)
+    else:
+        losses = functional.cross_entropy(rows, wanted, reduction="none")
+    return losses.view(targets.shape)
 
 
 @torch.no_grad()
@@ -60,7 +71,7 @@ def score_and_features(model: PreTrainedModel, blocks: Tensor) -> tuple[NDArray[
     losses, means = [torch.empty(0)], [torch.empty(0, model.config.hidden_size)]
     for part in _batches(model, blocks):
         output = model(part, use_cache=False, output_hidden_states=True)
-        loss = functional.cross_entropy(output.logits[:, :-1].transpose(1, 2), part[:, 1:], reduction="none")
+        loss = _losses(output.logits[:, :-1], part[:, 1:])
         losses.append(loss.float().mean(dim=1).cpu())
         means.append(output.hidden_states[-1].float().mean(dim=1).cpu())
     return torch.cat(losses).numpy(), torch.cat(means).numpy()

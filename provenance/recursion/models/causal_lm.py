@@ -27,7 +27,8 @@ from provenance.recursion.decoding import Decoding, Request, generate
 from provenance.recursion.models import blocks, pretrained, words
 from provenance.recursion.models.held_out import held_out
 from provenance.recursion.models.watermarking import Watermark, marker
-from provenance.recursion.training import TrainingSettings, assign, tensors, train
+from provenance.recursion.training import assign, tensors, train
+from provenance.recursion.training_settings import TrainingSettings
 
 Floats = NDArray[np.float32]
 

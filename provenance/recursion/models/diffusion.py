@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from provenance.recursion.models.image_world import ImageSettings, ImageWorld
-from provenance.recursion.training import TrainingSettings
+from provenance.recursion.training_settings import TrainingSettings
 
 
 class _Block(nn.Module):

@@ -23,7 +23,8 @@ from provenance.ids import fingerprint
 from provenance.plugins import Arrays, Part, Reference
 from provenance.recursion.models.image_features import Eye
 from provenance.recursion.models.images import Bytes, Classes, load_images
-from provenance.recursion.training import TrainingSettings, assign, seeded, tensors, train
+from provenance.recursion.training import assign, seeded, tensors, train
+from provenance.recursion.training_settings import TrainingSettings
 
 Counts = NDArray[np.int64]
 
