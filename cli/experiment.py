@@ -18,10 +18,11 @@ def experiment() -> None:
 
 @experiment.command()
 @click.argument("source", metavar="FILE|RECIPE")
+@click.option("--only", multiple=True, metavar="POLICY-sSEED", help="This run of it; several processes share the work.")
 @dry_run_option
 @with_output
 @with_catalog
-def run(catalog: "Catalog", out: Output, source: str, *, dry_run: bool) -> None:
+def run(catalog: "Catalog", out: Output, source: str, only: tuple[str, ...], *, dry_run: bool) -> None:
     """Run the experiment in FILE (.toml), or the shipped RECIPE of that name.
 
     What is already finished is kept: the same command goes on after an interruption. Every experiment also runs the
@@ -31,7 +32,7 @@ def run(catalog: "Catalog", out: Output, source: str, *, dry_run: bool) -> None:
     from provenance.recursion.in_catalog import named_experiments, plan_experiment
 
     found, folder = named_experiments(source)
-    plans = [plan_experiment(catalog, one, folder=folder) for one in found]
+    plans = [plan_experiment(catalog, one, folder=folder, only=only) for one in found]
     if dry_run:
         _preview(plans, out)
     else:

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import threading
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +20,7 @@ from provenance.recursion.in_catalog import (
     run_in_catalog,
     stored_experiment,
 )
-from provenance.recursion.manifest import digest, read_arrays, read_manifest, write_generation
+from provenance.recursion.manifest import alone, digest, read_arrays, read_manifest, write_generation
 from provenance.recursion.run import Plan, preview, run_experiment
 
 WORDS = ("red", "old", "big", "sad"), ("cat", "dog", "fox"), ("hat", "car", "cup", "box", "map")
@@ -103,6 +105,34 @@ def test_the_control_runs_without_being_asked_for(tmp_path):
     names = [run.policy.name for run in plan(tmp_path, seeds=[0]).runs]
     assert names == ["replace", "accumulate", "control"]
     assert [run.policy.name for run in plan(tmp_path, seeds=[0], policies=["control"]).runs] == ["control"]
+
+
+def test_runs_named_one_by_one_are_those_of_the_whole_experiment(tmp_path):
+    whole, parts = plan(tmp_path / "whole"), plan(tmp_path / "parts")
+    list(run_experiment(whole))
+    for name in ("accumulate-s1", "replace-s0"):
+        done = list(run_experiment(replace(parts, only=[name])))
+        assert {result.run.name for result in done} == {name}
+    list(run_experiment(parts))
+    assert contents(parts) == contents(whole)
+    with pytest.raises(NotFoundError, match="no run named 'replace-s7'") as caught:
+        _ = replace(parts, only=["replace-s7"]).runs
+    assert caught.value.hint == "did you mean 'replace-s1'?"
+
+
+def test_a_second_process_waits_for_the_first_generation_and_takes_it(tmp_path):
+    one, other = (replace(plan(tmp_path, seeds=[0]), only=[name]) for name in ("replace-s0", "accumulate-s0"))
+    first = one.segments(one.runs[0])[0][0]
+    seen = []
+    with alone(first):
+        waiting = threading.Thread(target=lambda: seen.extend(run_experiment(other)))
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive()
+        assert read_manifest(first) is None
+    waiting.join()
+    assert [result.resumed for result in seen[:1]] == [False]
+    assert next(iter(run_experiment(one))).resumed
 
 
 @pytest.mark.parametrize("record_every", [1, 3])

@@ -36,7 +36,9 @@ FOLDER = "experiments"
 _PRIVATE = ["doc_id", "split_key"]  # a policy chooses by tags and sizes, not by content
 
 
-def plan_experiment(catalog: Catalog, experiment: Experiment, *, folder: Path | None = None) -> Plan:
+def plan_experiment(
+    catalog: Catalog, experiment: Experiment, *, folder: Path | None = None, only: Sequence[str] = ()
+) -> Plan:
     """Everything the experiment needs: policies (files are looked up in `folder`), real texts, the trained detector.
 
     Raises ConfigError, NotFoundError, DataError.
@@ -51,6 +53,7 @@ def plan_experiment(catalog: Catalog, experiment: Experiment, *, folder: Path | 
         real=load_real(catalog, experiment.real) if experiment.real.corpus or experiment.real.mix else None,
         detect=detect,
         detect_version=version,
+        only=only,
     )
 
 

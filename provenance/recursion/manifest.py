@@ -3,10 +3,12 @@
 Knows no catalog, so it works wherever a folder can be written.
 """
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,15 @@ def write_generation(folder: Path, arrays: Mapping[str, Arrays], manifest: Mappi
             f"{what} could not be written to {folder}: {error.strerror or error}",
             hint="free some space and run: provenance experiment resume; finished generations are kept",
         ) from error
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes out of `folder` until the block ends, waiting for one that is in it. A kill lets go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.catalog.pool import PoolEvaluator
-from provenance.errors import ConfigError, ProvenanceError
+from provenance.errors import ConfigError, NotFoundError, ProvenanceError
 from provenance.mixing.policy import MixPolicy
 from provenance.plugins import METRICS, WORLDS, Arrays, Metric
 from provenance.recursion.cohorts import CohortPool
 from provenance.recursion.config import Experiment
 from provenance.recursion.documents import Detect, DocumentPool, RealTexts
 from provenance.recursion.engine import Finished, Measured, Pool, Turn, all_metrics, turns
-from provenance.recursion.manifest import digest, read_arrays, read_manifest, write_generation
+from provenance.recursion.manifest import alone, digest, read_arrays, read_manifest, write_generation
 
 ENGINE = 1
 """Part of every fingerprint: raised when the same settings would give other numbers."""
@@ -43,7 +43,12 @@ class Run:
     @property
     def run_id(self) -> str:
         """`EXPERIMENT/POLICY-sSEED`."""
-        return f"{self.experiment}/{self.policy.name}-s{self.seed}"
+        return f"{self.experiment}/{self.name}"
+
+    @property
+    def name(self) -> str:
+        """`POLICY-sSEED`."""
+        return f"{self.policy.name}-s{self.seed}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +92,22 @@ class Plan:
     """The trained detector that `[detector] name` asks for."""
     detect_version: str | None = None
     """Its version: another one gives other numbers."""
+    only: Sequence[str] = ()
+    """Names of the runs wanted now, `POLICY-sSEED`; none: all of them. Others may be under way elsewhere."""
 
     @property
     def runs(self) -> list[Run]:
         """All runs, policies of one seed side by side so that comparisons come early."""
-        return [
+        found = [
             Run(experiment=self.experiment.name, policy=policy, seed=seed)
             for seed in self.experiment.seeds
             for policy in self.policies
         ]
+        names = [run.name for run in found]
+        for name in self.only:
+            if name not in names:
+                raise NotFoundError.of("run", name, names)
+        return [run for run in found if run.name in self.only] if self.only else found
 
     @cached_property
     def real_scores(self) -> NDArray[np.float64] | None:
@@ -253,31 +265,39 @@ def _pool(plan: Plan, run: Run, world: Any, evaluator: PoolEvaluator) -> Pool:
 def _run(plan: Plan, run: Run, world: Any, metrics: Sequence[Metric], evaluator: PoolEvaluator) -> Iterator[Result]:
     done: list[Finished] = []
     segments = plan.segments(run)
-    while segments:
-        stored = _read(*segments[0])
-        if stored is None:
-            break
-        segments.pop(0)
-        for finished, summary in stored:
-            done.append(finished)
-            yield _result(run, summary, finished.record, finished.kept, world, resumed=True)
-    if not segments:
-        return
-    pending: list[tuple[Turn, dict[str, Any]]] = []
-    for turn in turns(
-        world, _pool(plan, run, world, evaluator), run.policy, seed=run.seed, generations=plan.experiment.generations,
-        metrics=metrics, done=done, measure_every=plan.experiment.record_every,
-    ):  # fmt: skip
-        pending.append((turn, _summary(turn, world)))
-        folder, generations = segments[0]
-        if turn.generation == generations[-1]:
-            _write(plan, run, folder, pending, world)
-            for finished_turn, summary in pending:
-                yield _result(
-                    run, summary, finished_turn.training.record, finished_turn.written.kept, world, resumed=False
-                )
-            pending.clear()
+    with ExitStack() as first_generation:
+        if read_manifest(segments[0][0]) is None:
+            # Another process may be at it for another policy: what it writes is ours too.
+            first_generation.enter_context(alone(segments[0][0]))
+        while segments:
+            stored = _read(*segments[0])
+            if stored is None:
+                break
             segments.pop(0)
+            for finished, summary in stored:
+                done.append(finished)
+                yield _result(run, summary, finished.record, finished.kept, world, resumed=True)
+        if done:
+            first_generation.close()
+        if not segments:
+            return
+        pending: list[tuple[Turn, dict[str, Any]]] = []
+        for turn in turns(
+            world, _pool(plan, run, world, evaluator), run.policy, seed=run.seed,
+            generations=plan.experiment.generations, metrics=metrics, done=done,
+            measure_every=plan.experiment.record_every,
+        ):  # fmt: skip
+            pending.append((turn, _summary(turn, world)))
+            folder, generations = segments[0]
+            if turn.generation == generations[-1]:
+                _write(plan, run, folder, pending, world)
+                first_generation.close()
+                for finished_turn, summary in pending:
+                    yield _result(
+                        run, summary, finished_turn.training.record, finished_turn.written.kept, world, resumed=False
+                    )
+                pending.clear()
+                segments.pop(0)
 
 
 def _result(run: Run, summary: Mapping[str, Any], record: Arrays, kept: Arrays, world: Any, *, resumed: bool) -> Result:
@@ -404,7 +424,7 @@ def preview(plans: Sequence[Plan]) -> Preview:
     runs = generations = finished = 0
     left: list[int] = []
     for plan in plans:
-        total = len(plan.experiment.seeds) * (1 + len(plan.policies) * plan.experiment.generations)
+        total = len({run.seed for run in plan.runs}) + len(plan.runs) * plan.experiment.generations
         places = dict(segment for run in plan.runs for segment in plan.segments(run))
         there = sum(len(held) for place, held in places.items() if (place / "manifest.json").exists())
         runs += len(plan.runs)
