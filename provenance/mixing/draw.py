@@ -185,7 +185,7 @@ def _fill_to(
 
 def _short(policy: MixPolicy, line: int | None, wanted: int, found: int, unit: str) -> ConfigError:
     share: Share | None = policy.shares[line] if line is not None else None
-    name = f"share {line + 1} of policy {policy.name!r} (where {share.where})" if share and line is not None else ""
+    name = f"share {line + 1} of policy {policy.name!r} (where {' '.join(share.where.split())})" if share and line is not None else ""
     return ConfigError(
         f"{name or f'policy {policy.name!r}'} asks for {wanted} {unit} and only {found} match",
         hint='lower the budget or the share, or set on_shortfall = "fill" or "upsample"',
