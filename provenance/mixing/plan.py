@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from provenance import seeds
 from provenance.catalog.corpora import CorpusInfo
-from provenance.catalog.mixes import POOL_COLUMNS, pool_corpora, read_pool
+from provenance.catalog.mixes import POOL_COLUMNS, never_compared, pool_corpora, read_pool
 from provenance.catalog.pool import PoolEvaluator
 from provenance.catalog.store import Catalog
 from provenance.errors import ConfigError
@@ -53,6 +53,8 @@ class MixPlan:
     corpora: list[CorpusInfo]
     held_out: dict[str, int]
     """Documents left out because held-out text reaches them, by reason."""
+    never_compared: dict[str, list[str]]
+    """Held-out corpora, each with the corpora of the pool in which near-duplicates of it were never looked for."""
     lines: list[LineResult]
     pool: pa.Table
     drawn: Draw
@@ -93,6 +95,7 @@ def plan_mix(catalog: Catalog, policy: MixPolicy) -> MixPlan:
         unit="tokens" if policy.budget.tokens is not None else "documents",
         corpora=corpora,
         held_out=pool.held_out,
+        never_compared=never_compared(catalog, corpora),
         lines=_lines(written_out, lines, drawn, pool.table, n_tokens),
         pool=pool.table,
         drawn=drawn,
