@@ -73,7 +73,8 @@ def _run(catalog: "Catalog", plans: "list[Plan]", *, command: str) -> None:
                 kept += result.resumed
                 seconds += 0.0 if result.resumed else result.summary["seconds"]
                 bar.update(task, advance=1, description=f"{result.run.run_id} generation {result.generation}")
-    note(f"{total} generations in {runs} runs, {int(kept)} of them already there, {seconds:.1f} s of training")
+    kept_or_shared = f"{int(kept)} of them kept or shared with another policy"
+    note(f"{total} generations in {runs} runs, {kept_or_shared}, {seconds:.1f} s of training")
 
 
 def _finished(catalog: "Catalog", out: Output, name: str) -> None:

@@ -48,6 +48,7 @@ def lock(catalog: "Catalog", out: Output, policy: str, output: Path | None, *, c
     from provenance.mixing.policy import load_policy
 
     drawn = plan_mix(catalog, load_policy(policy))
+    _note_held_out(drawn)
     made = make_lock(drawn)
     path = output or Path(f"{made.name}.lock.json")
     same = path.exists() and path.read_bytes() == made.canonical()
@@ -233,10 +234,19 @@ def _print_plan(out: Output, drawn: "MixPlan") -> None:
         f"{drawn.policy.name}: {drawn.documents:,} documents, about {drawn.tokens:,} tokens, from "
         f"{', '.join(info.ref for info in drawn.corpora)} ({drawn.unit} requested, drawn, available)"
     )
+    _note_held_out(drawn)
+    out.rows("provenance.mix.plan/1", columns, rows)
+
+
+def _note_held_out(drawn: "MixPlan") -> None:
     if drawn.held_out:
         left_out = ", ".join(f"{n:,} {reason}" for reason, n in drawn.held_out.items())
         note(f"left out because held-out text reaches them: {left_out}")
-    out.rows("provenance.mix.plan/1", columns, rows)
+    for held, names in drawn.never_compared.items():
+        note(
+            f"near-duplicates of held-out {held} were not looked for in {', '.join(names)}; "
+            f"run: provenance corpus dedup {' '.join(names)} --against {held}"
+        )
 
 
 def _largest(counts: dict[str, int]) -> str:

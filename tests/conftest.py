@@ -51,6 +51,21 @@ def run(catalog: Catalog) -> Callable[..., Result]:
     return invoke
 
 
+@pytest.fixture
+def run_on() -> Callable[..., Result]:
+    """`run_on(catalog, "corpus", "ls")` runs a command on any catalog."""
+
+    def invoke(catalog: Catalog, *args: str | Path) -> Result:
+        from provenance.cli import cli
+
+        words = [str(arg) for arg in args]
+        return CliRunner(catch_exceptions=False).invoke(
+            cli, words, env={"PROVENANCE_CATALOG": str(catalog.root), "COLUMNS": "200"}
+        )
+
+    return invoke
+
+
 @pytest.fixture(scope="session")
 def labelled() -> Labelled:
     """The shipped labelled corpus in memory: people's text and a small model's, by domain."""

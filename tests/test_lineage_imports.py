@@ -95,6 +95,28 @@ def test_a_set_declared_without_model_text_whose_responses_a_model_wrote_is_a_co
     assert run("sql", "--format", "csv", "select distinct declared_origin o from conflicts").stdout == "o\nhuman\n"
 
 
+def test_an_audit_alone_is_a_declaration_that_can_be_wrong(catalog, run, write_jsonl, tmp_path):
+    """Added without a word on who wrote it; only the audit says people did."""
+    rows = [
+        {"id": "h", "text": "We met at the mill and my brother carried the flour home through the rain."},
+        {"id": "m", "text": "Certainly! As an AI language model, I do not have personal opinions on mills."},
+    ]
+    run("corpus", "add", "helpful", write_jsonl("helpful.jsonl", rows), "--key-field", "id")
+    audit = write(tmp_path, "audit.json", AUDIT)
+    run("metadata", "import", audit, "--corpus", "helpful", "--entry", "Helpful")
+    run("tag", "run", "helpful", "--detector", "boilerplate")
+    (found,) = json.loads(run("tag", "conflicts", "--json").stdout)["rows"]
+    assert (found["key"], found["declared_origin"], found["declared_by"]) == ("m", "human", "dpi")
+    assert run("sql", "--format", "csv", "select key, declared_by from conflicts").stdout == "key,declared_by\nm,dpi\n"
+    # It is worth a person's time as much as any other contradiction, and its audit may change its mind.
+    queue = json.loads(run("review", "queue", "helpful", "--json").stdout)["rows"]
+    assert queue[0]["key"] == "m"
+    assert queue[0]["worth"] > 1
+    audit.write_text(json.dumps({"Helpful": {"Model Generated": ["gpt"], "Human Annotation": "No"}}))
+    run("metadata", "import", audit, "--corpus", "helpful")
+    assert json.loads(run("tag", "conflicts", "--json").stdout)["rows"] == []
+
+
 def test_an_audit_becomes_evidence_and_edges_and_counts_what_it_did_not_understand(chat, tmp_path):
     audit = write(tmp_path, "audit.json", AUDIT)
     done = import_metadata(chat, audit, corpus="chat", entry="Chatty")
@@ -217,6 +239,12 @@ def test_bad_files_are_refused_and_change_nothing(chat, tmp_path, name, content,
         import_metadata(chat, write(tmp_path, name, content), corpus="chat")
     assert ancestors(chat, "chat") == []
     assert evidence(chat) == []
+
+
+def test_edges_that_are_numbers_are_refused(chat, tmp_path):
+    pq.write_table(pa.table({"child": [1], "parent": [2], "relation": ["derived_from"]}), tmp_path / "e.parquet")
+    with pytest.raises(DataError, match="column 'child' holds int64, not text"):
+        import_edges(chat, tmp_path / "e.parquet")
 
 
 def test_what_a_card_is_about_must_be_said(chat, tmp_path, run):

@@ -156,7 +156,7 @@ def test_held_out_text_never_enters_a_mix(catalog, tmp_path):
             [LineageEdge(child=f"doc:{ids['mm007']}", parent=f"doc:{ids['evalh000']}", relation=Relation.DERIVED_FROM)],
             activity_id=activity.activity_id, at=activity.started_at,
         )  # fmt: skip
-        con.execute("INSERT INTO document_pair VALUES (?, ?, 0.9, 0.8)", sorted([ids["hh009"], ids["evalh001"]]))
+        con.execute("INSERT INTO document_pair VALUES (?, ?, 0.9, 0.8, NULL)", sorted([ids["hh009"], ids["evalh001"]]))
     plan = plan_mix(catalog, policy({"take": "all"}))
     keys = set(plan.pool["key"].to_pylist()) if "key" in plan.pool.column_names else set()
     names = {str(doc) for doc in plan.pool["doc_id"].to_pylist()}
@@ -166,6 +166,18 @@ def test_held_out_text_never_enters_a_mix(catalog, tmp_path):
     assert plan.held_out == {"derived": 1, "near-duplicate": 1, "same text": 3}
     with pytest.raises(ConfigError, match="corpus eval@1 is held out"):
         plan_mix(catalog, policy({"take": "all"}, **{"from": ["h", "eval"]}))
+
+
+def test_a_plan_says_where_near_duplicates_of_held_out_text_were_never_looked_for(catalog, tmp_path, run_on):
+    path = tmp_path / "eval.jsonl"
+    path.write_text(json.dumps(HUMAN[0]) + "\n")
+    add_corpus(catalog, "eval", [str(path)], Fields(key="id"), held_out=True)
+    assert plan_mix(catalog, HALF).never_compared == {"eval": ["h", "m"]}
+    (tmp_path / "p.toml").write_text('name = "p"\n[[share]]\ntake = "all"\n')
+    said = "of held-out eval were not looked for in h, m; run: provenance corpus dedup h m --against eval"
+    assert said in run_on(catalog, "mix", "plan", tmp_path / "p.toml").stderr
+    assert run_on(catalog, "corpus", "dedup", "h", "--against", "eval").exit_code == 0
+    assert plan_mix(catalog, HALF).never_compared == {"eval": ["m"]}
 
 
 def test_a_lock_is_canonical_and_names_no_time_and_no_path(catalog, tmp_path):

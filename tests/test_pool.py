@@ -1,5 +1,6 @@
 """The evaluator of share SQL: right answers, and nothing but answers."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,13 @@ def test_an_unknown_column_is_named_and_the_nearest_suggested():
         "now() > '2020-01-01'",
         "current_date > '2020-01-01'",
         "age(timestamp '2020-01-01') > interval 1 year",
+        "generation in (select generation from pool tablesample 50%)",
+        "generation in (select generation from pool using sample 2)",
+        "reservoir_quantile(p_model, 0.5) over () > 0",
+        "getenv('HOME') is not null",
+        "(select count(*) from pragma_database_size()) > 0",
+        "exists(with pool as (from read_text('/etc/hostname')) from pool)",
+        "exists(from pool union from read_text('/etc/hostname'))",
         "sum(p_model) > 1",
         "count(*) > 1",
         "unnest([true, false])",
@@ -110,6 +118,18 @@ def test_what_is_not_one_repeatable_expression_over_the_pool_is_refused(where):
 )
 def test_arithmetic_and_parts_of_dates_are_repeatable(where):
     assert evaluate(where=where).matches.any()
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_the_machines_time_zone_changes_no_answer(zone, monkeypatch):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert evaluate(where="hour(timestamp '2020-01-01 05:00'::timestamptz) = 5").matches.all()
+        assert evaluate(where="timestamp '2020-01-01' = timestamptz '2020-01-01 00:00+00'").matches.all()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_an_aggregate_is_refused_with_the_way_to_ask_for_it():

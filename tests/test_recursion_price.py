@@ -219,7 +219,7 @@ axis = "verified"
     assert {row["smallest"] for row in strict["rows"]} == {None}
     assert run("experiment", "price", "absent").exit_code == 2
     resumed = run("experiment", "resume", "priced")
-    assert "24 generations in 4 runs, 24 of them already there" in resumed.stderr
+    assert "24 generations in 4 runs, 24 of them kept or shared" in resumed.stderr
     (phase,) = collect(catalog).phases
     assert phase.panels == {"unfiltered": [""]}
     assert phase.cells == {("unfiltered", "", ""): Cell(smallest=0.0, low=0.0, high=0.0)}

@@ -68,6 +68,13 @@ def test_names_from_data_cannot_write_markup() -> None:
     assert "<script" not in svg
 
 
+def test_bands_are_left_out_where_so_many_would_hide_each_other():
+    few, many = ([f"policy-{i}" for i in range(n)] for n in (8, 9))
+    for names, bands in ((few, 8), (many, 0)):
+        svg = line_chart(chart(*(series(n, [1.0, 2.0]) for n in names)), colours_of(names))
+        assert svg.count("class='band'") == bands
+
+
 def test_the_closed_form_is_drawn_where_it_is_known() -> None:
     assert "class='theory'" in line_chart(chart(series("a", [1.0, 2.0], [1.0, 1.9])), colours_of(["a"]))
     assert "class='theory'" not in line_chart(chart(series("a", [1.0, 2.0])), colours_of(["a"]))

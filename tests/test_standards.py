@@ -154,6 +154,17 @@ def test_the_eu_summary_is_marked_as_a_draft_and_counts_synthetic_text(place):
     assert "2010-05-01 to 2013-05-01" in text
 
 
+def test_a_licence_of_one_part_is_not_given_out_as_that_of_the_whole(catalog, tmp_path):
+    for name, licence in (("free", "CC0-1.0"), ("found", None)):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": f"a {name} text"}) + "\n")
+        add_corpus(catalog, name, [str(tmp_path / f"{name}.jsonl")], Fields(), license=licence)
+    build_mix(catalog, make_lock(plan_mix(catalog, parse_policy({"name": "all", "share": [{"take": "all"}]}, "test"))))
+    facts = gather(catalog, "mix:all")
+    assert facts.licenses == {"CC0-1.0": 1, "unknown": 1}
+    assert "license:\n- CC0-1.0\n- unknown\n" in hf_card(facts)
+    assert "Licences: CC0-1.0 (1 documents), not recorded for 1 documents [to be filled in]" in eu_summary(facts)
+
+
 def test_the_vocabulary_covers_every_origin_and_basis():
     terms = vocabulary()
     assert set(terms["origins"]) == {origin.value for origin in Origin}

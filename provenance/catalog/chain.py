@@ -38,6 +38,8 @@ class Sealed:
     """What to call a row when it was changed."""
     columns: str
     """Everything in the row that may never change."""
+    replaced_by: str | None = None
+    """The command that may take rows away again: none may be changed or added, but some may be missing after it."""
 
 
 _CORPUS = "JOIN corpus c USING (corpus_id)"
@@ -92,6 +94,20 @@ SEALED = {
         name="coalesce(child, 'doc:' || child_doc) || ' ' || relation || ' ' || coalesce(parent, 'doc:' || parent_doc)",
         columns="child, child_doc::VARCHAR, child_cell::VARCHAR, parent, parent_doc::VARCHAR, parent_cell::VARCHAR, "
         "relation, recorded_at::VARCHAR",
+    ),
+    "document_pair": Sealed(
+        source="document_pair r",
+        activity="r.activity_id",
+        name="'doc:' || doc_id || ' and doc:' || other_id",
+        columns="doc_id::VARCHAR, other_id::VARCHAR, jaccard::VARCHAR, threshold::VARCHAR",
+    ),
+    "near_duplicate": Sealed(
+        source="near_duplicate r",
+        activity="r.activity_id",
+        name="'doc:' || doc_id",
+        columns="doc_id::VARCHAR, other_id::VARCHAR, jaccard::VARCHAR, cluster_id::VARCHAR, kept::VARCHAR, reason, "
+        "threshold::VARCHAR",
+        replaced_by="corpus dedup",
     ),
     "mix": Sealed(
         source="mix r",

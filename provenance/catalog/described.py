@@ -20,7 +20,8 @@ class Counts:
 
     documents: int
     n_chars: int
-    licenses: list[str]
+    licenses: dict[str, int]
+    """`unknown` where none was recorded."""
     source_uris: list[str]
     languages: dict[str, int]
     origins: dict[str, int]
@@ -67,7 +68,7 @@ def _counts(catalog: "Catalog", source: str, params: dict[str, Any], activity: s
         "origins": "coalesce(tag_origin, declared_origin, 'unknown')",
         "generators": "CASE WHEN coalesce(declared_origin, '') <> 'human' THEN declared_generator END",
         "generations": "generation",
-        "licenses": "license",
+        "licenses": "coalesce(license, 'unknown')",
         "source_uris": "source_uri",
     }
     with catalog.read() as con:
@@ -86,7 +87,7 @@ def _counts(catalog: "Catalog", source: str, params: dict[str, Any], activity: s
     known = {name: {value: n for value, n in rows if value is not None} for name, rows in found.items()}
     return Counts(
         documents=totals[0], n_chars=totals[1], first_date=totals[2], last_date=totals[3],
-        licenses=list(known["licenses"]), source_uris=list(known["source_uris"]), languages=known["languages"],
+        licenses=known["licenses"], source_uris=list(known["source_uris"]), languages=known["languages"],
         origins=known["origins"], generators=known["generators"], generations=dict(found["generations"]),
         activity_id=made,
     )  # fmt: skip

@@ -178,9 +178,9 @@ def commit_decisions(
     stamp: Mapping[str, Any] = {"threshold": threshold, "activity": activity.activity_id}
     with _registered(con, pairs=pairs, decided=decided, recovered=recovered):
         con.execute(
-            "INSERT INTO document_pair SELECT least(doc_id, other_id), greatest(doc_id, other_id), jaccard, ? "
-            "FROM pairs",
-            [threshold],
+            "INSERT INTO document_pair SELECT least(doc_id, other_id), greatest(doc_id, other_id), jaccard, "
+            "$threshold, $activity FROM pairs",
+            stamp,
         )
         con.execute(
             "DELETE FROM near_duplicate WHERE doc_id IN "

@@ -1,5 +1,6 @@
 """Experiments in the catalog: rows for plans, runs, generations, models and metrics. Knows no world and no loop."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -266,6 +267,26 @@ def compare_policies(catalog: "Catalog", name: str, metric: str) -> tuple[list[s
     values = {(generation, policy): value for generation, policy, value in rows}
     generations = sorted({row[0] for row in rows})
     return ["generation", *policies], [(g, *(values.get((g, policy)) for policy in policies)) for g in generations]
+
+
+def experiment_sha256(con: "duckdb.DuckDBPyConnection", name: str) -> str:
+    """One hash over everything an experiment has in the catalog: its plan, runs, generations, models and numbers."""
+    runs = "(SELECT run_id FROM experiment_run WHERE experiment = $name)"
+    rows = con.execute(
+        f"""
+        SELECT to_json([experiment, world, fingerprint])::VARCHAR FROM experiment WHERE experiment = $name
+        UNION ALL SELECT to_json(r)::VARCHAR FROM experiment_run r WHERE experiment = $name
+        UNION ALL SELECT to_json(g)::VARCHAR FROM generation_row g WHERE run_id IN {runs}
+        UNION ALL SELECT to_json(m)::VARCHAR FROM model m WHERE run_id IN {runs}
+        UNION ALL SELECT to_json(v)::VARCHAR FROM metric_row v WHERE run_id IN {runs}
+        ORDER BY 1
+        """,  # noqa: S608
+        {"name": name},
+    ).fetchall()
+    digest = hashlib.sha256()
+    for (row,) in rows:
+        digest.update(row.encode() + b"\n")
+    return digest.hexdigest()
 
 
 def remove_experiment(con: "duckdb.DuckDBPyConnection", name: str) -> None:

@@ -129,4 +129,15 @@ def activity(catalog: "Catalog", command: str, params: Mapping[str, Any]) -> Ite
         running.finish("done")
 
 
+def outputs_of(catalog: "Catalog", command: str, parameter: str, value: str) -> list[str]:
+    """What the finished runs of `command` with this parameter wrote, oldest first."""
+    with catalog.read() as con:
+        rows = con.execute(
+            "SELECT outputs::VARCHAR FROM activity WHERE command = ? AND status = 'done' AND params ->> ? = ? "
+            "ORDER BY started_at",
+            [command, parameter, value],
+        ).fetchall()
+    return [name for (outputs,) in rows for name in orjson.loads(outputs)]
+
+
 ActivityContext = AbstractContextManager[Activity]

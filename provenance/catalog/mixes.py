@@ -171,6 +171,30 @@ def _guard(con: "duckdb.DuckDBPyConnection", ids: list[int]) -> dict[str, int]:
     return dict(rows)
 
 
+def never_compared(catalog: "Catalog", corpora: Sequence[CorpusInfo]) -> dict[str, list[str]]:
+    """Held-out corpora, each with those of `corpora` in which near-duplicates of it were never looked for."""
+    with catalog.read() as con:
+        rows = con.execute(
+            """
+            WITH compared AS (
+                SELECT DISTINCT a.corpus AS one, b.corpus AS two FROM dedup_join
+                JOIN dedup_segment a ON a.segment_id = left_segment
+                JOIN dedup_segment b ON b.segment_id = right_segment)
+            SELECT held.corpus, pool.corpus
+            FROM (SELECT DISTINCT corpus FROM corpus WHERE held_out AND removed_at IS NULL) held,
+                (SELECT unnest(?) AS corpus) pool
+            WHERE (held.corpus, pool.corpus) NOT IN (SELECT (one, two) FROM compared)
+                AND (pool.corpus, held.corpus) NOT IN (SELECT (one, two) FROM compared)
+            ORDER BY ALL
+            """,
+            [[info.corpus for info in corpora]],
+        ).fetchall()
+    found: dict[str, list[str]] = {}
+    for held, corpus in rows:
+        found.setdefault(held, []).append(corpus)
+    return found
+
+
 def list_mixes(catalog: "Catalog") -> list[MixInfo]:
     """Every version of every mix, in name order."""
     with catalog.read() as con:

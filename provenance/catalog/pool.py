@@ -26,7 +26,10 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 }
 # Written without brackets these parse as columns and answer with today.
 _CLOCKS = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
-_EMPTY_CLAUSES = ("where_clause", "having", "qualify", "sample")
+# Not marked as changing, but of a large pool it looks at a sample drawn at random.
+_SAMPLERS = {"reservoir_quantile"}
+_EMPTY_CLAUSES = ("where_clause", "having", "qualify")
+_REPEATABLE = "a mix must be rebuildable: draws are random through the seed, dates are constants"
 
 
 class ShareSQL(Protocol):
@@ -143,15 +146,14 @@ class PoolEvaluator:
                     raise QueryError(f"{where}: unknown column '_row'", hint=_columns_hint(columns))
                 if column in _CLOCKS and column not in columns:
                     function = column
+            if item.get("sample") is not None:
+                raise QueryError(f"{where} looks at a random sample of the pool", hint=_REPEATABLE)
             if function is not None and (
-                function in _CLOCKS
+                function in _CLOCKS | _SAMPLERS
                 or function in self._changing()
                 or (function == "age" and len(item.get("arguments", ())) == 1)  # counts from today
             ):
-                raise QueryError(
-                    f"{where} calls {function}(), whose answer changes from run to run",
-                    hint="a mix must be rebuildable: draws are random through the seed, dates are constants",
-                )
+                raise QueryError(f"{where} calls {function}(), whose answer changes from run to run", hint=_REPEATABLE)
         bound = probe if part == "order" else f"SELECT _row, ({sql}\n) FROM pool"  # noqa: S608
         self._run(f"EXPLAIN {bound}", columns, where)
         self._accepted.add((part, sql, columns))

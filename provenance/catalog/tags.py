@@ -72,16 +72,15 @@ def current_tag(catalog: "Catalog", doc_id: UUID) -> dict[str, Any] | None:
 def conflicting_tags(catalog: "Catalog", info: "CorpusInfo | None", limit: int) -> list[tuple[Any, ...]]:
     """Documents declared human that look like a model's, most so first.
 
-    (doc_id, corpus_id, key, declared origin, p_model).
+    (doc_id, corpus_id, key, declared origin, who declares it, p_model).
     """
     with catalog.read() as con:
         return con.execute(
             """
-            SELECT d.doc_id, d.corpus_id, d.key, d.declared_origin, t.p_model
-            FROM tag_current t JOIN document d USING (doc_id) JOIN corpus c USING (corpus_id)
-            WHERE c.latest AND d.declared_origin = 'human' AND t.p_model > 0.5
-                AND (? IS NULL OR c.corpus_id = ?)
-            ORDER BY t.p_model DESC, d.doc_id LIMIT ?
+            SELECT v.doc_id, c.corpus_id, v.key, v.declared_origin, v.declared_by, v.p_model
+            FROM conflicts v JOIN corpus c ON c.corpus = v.corpus AND c.latest
+            WHERE ? IS NULL OR c.corpus_id = ?
+            ORDER BY v.p_model DESC, v.doc_id LIMIT ?
             """,
             [None if info is None else info.corpus_id, None if info is None else info.corpus_id, limit],
         ).fetchall()

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -11,6 +10,9 @@ import numpy as np
 
 from provenance.catalog import chain
 from provenance.catalog.depth import graph_depths
+from provenance.catalog.derived import check_derived
+from provenance.catalog.finding import Finding
+from provenance.errors import DataError
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,19 +24,6 @@ NAMED = 5
 """Rows named per finding."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that does not match."""
-
-    check: str
-    """chain, seal, tag, depth, corpus, shard, mix, snapshot, signature."""
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
-
-
 def check_rows(catalog: "Catalog") -> Iterator[Finding]:
     """Everything that can be checked without reading a file."""
     with catalog.read() as con:
@@ -44,6 +33,7 @@ def check_rows(catalog: "Catalog") -> Iterator[Finding]:
         sealed = list(_seals(con))
         yield from sealed
         yield from _tags(con)
+        yield from check_derived(con)
         if not broken and not sealed:
             # The graph of a tampered catalog may have cycles, and what follows from it says nothing.
             yield from _depths(con)
@@ -75,7 +65,11 @@ def _chain(con: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:
 
 
 def _head(con: "duckdb.DuckDBPyConnection", catalog: "Catalog") -> Iterator[Finding]:
-    noted = chain.read_head_file(catalog.root)
+    try:
+        noted = chain.read_head_file(catalog.root)
+    except DataError as error:
+        yield Finding(check="chain", where=chain.HEAD_FILE, what=error.message.removeprefix(f"{chain.HEAD_FILE} "))
+        return
     last = chain.head(con)
     if noted is None:
         if last.seq:
@@ -105,8 +99,10 @@ def _seals(con: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:
         }
         for activity_id, rows, sha256 in list(_sealed_anew(con, table)):
             if known.pop(activity_id, None) != (rows, sha256):
-                yield _changed_rows(con, table, activity_id)
+                yield from _changed_rows(con, table, activity_id)
         for activity_id, (rows, _) in known.items():
+            if _may_lack_rows(con, sealed, activity_id):
+                continue
             yield Finding(
                 check="seal", where=f"{table} of activity {activity_id}", what=f"all its {rows} rows are missing"
             )
@@ -146,7 +142,17 @@ def _sealed_anew(con: "duckdb.DuckDBPyConnection", table: str) -> Iterator[tuple
         yield UUID(current), rows, digest.hexdigest()
 
 
-def _changed_rows(con: "duckdb.DuckDBPyConnection", table: str, activity_id: UUID) -> Finding:
+def _may_lack_rows(con: "duckdb.DuckDBPyConnection", sealed: chain.Sealed, activity_id: UUID) -> bool:
+    """Whether a later command may have replaced rows of this one."""
+    later = con.execute(
+        "SELECT count(*) FROM ledger_entry JOIN activity USING (activity_id) WHERE command = ? AND seq > "
+        "(SELECT seq FROM ledger_entry WHERE activity_id = ?)",
+        [sealed.replaced_by, activity_id],
+    ).fetchall()
+    return bool(later[0][0])
+
+
+def _changed_rows(con: "duckdb.DuckDBPyConnection", table: str, activity_id: UUID) -> Iterator[Finding]:
     sealed = chain.SEALED[table]
     rows = con.execute(
         "SELECT digests FROM seal WHERE activity_id = ? AND table_name = ?", [activity_id, table]
@@ -157,7 +163,9 @@ def _changed_rows(con: "duckdb.DuckDBPyConnection", table: str, activity_id: UUI
     now = chain.digests(chain.row_hashes(con, table, activity_id)).astype(np.uint64)
     foreign = np.setdiff1d(now, stored)
     if len(foreign) == 0:
-        return Finding(check="seal", where=where, what=f"{len(stored)} rows were sealed, {len(now)} are there")
+        if not _may_lack_rows(con, sealed, activity_id):
+            yield Finding(check="seal", where=where, what=f"{len(stored)} rows were sealed, {len(now)} are there")
+        return
     names = con.execute(
         f"""
         SELECT {sealed.name} FROM {sealed.source} WHERE {sealed.activity} = $id
@@ -169,7 +177,7 @@ def _changed_rows(con: "duckdb.DuckDBPyConnection", table: str, activity_id: UUI
     missing = len(np.setdiff1d(stored, now))
     verb = "was changed or added" if len(foreign) == 1 else f"and {len(foreign) - 1} more were changed or added"
     what = f"{names[0][0]} {verb}" + (f"; {missing} sealed rows are no longer there" if missing else "")
-    return Finding(check="seal", where=where, what=what)
+    yield Finding(check="seal", where=where, what=what)
 
 
 def _tags(con: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from provenance.catalog.corpora import CorpusInfo, get_corpus, list_corpora
+from provenance.catalog.finding import Finding
+from provenance.catalog.ledger import outputs_of
 from provenance.catalog.mixes import MixInfo, get_mix, list_mixes, mix_rows
 from provenance.catalog.snapshots import (
     SnapshotInfo,
@@ -21,7 +23,7 @@ from provenance.catalog.snapshots import (
     snapshot_root,
 )
 from provenance.catalog.store import Catalog
-from provenance.catalog.verify import Finding, check_rows, corpus_leaves, shard_rows
+from provenance.catalog.verify import check_rows, corpus_leaves, shard_rows
 from provenance.errors import CheckFailedError, DataError, ProvenanceError
 from provenance.ids import document_id_bytes, sha256_text
 from provenance.lineage import signing
@@ -30,6 +32,7 @@ from provenance.lineage.proof import ROOT_PREFIX, InclusionProof
 from provenance.mixing.lock import locked_rows, parse_lock
 
 SIGNATURES, KEYS = "signatures", "keys"
+SIGNED = "signature:"
 
 
 def verify(
@@ -202,12 +205,15 @@ def signature_path(catalog: Catalog, snapshot: str) -> Path:
 def _check_signature(catalog: Catalog, snapshot: SnapshotInfo, public_key: Path | None) -> Iterator[Finding]:
     path = signature_path(catalog, snapshot.name)
     where = f"signature of snapshot {snapshot.name}"
+    noted = [name.removeprefix(SIGNED) for name in outputs_of(catalog, "snapshot sign", "name", snapshot.name)]
     if not path.exists():
-        if public_key is not None:
+        if noted or public_key is not None:
             yield Finding(check="signature", where=where, what="is missing")
         return
     try:
         envelope = path.read_bytes()
+        if hashlib.sha256(envelope).hexdigest() not in noted:
+            yield Finding(check="signature", where=where, what="is not one the ledger has seen made")
         keys = [public_key] if public_key else sorted((catalog.root / KEYS).glob("*.pub"))
         signed = _first_valid(envelope, keys, path.name)
     except (CheckFailedError, DataError) as error:
@@ -256,7 +262,7 @@ def sign_snapshot(catalog: Catalog, name: str, key_file: Path) -> str:
         staged = path.with_suffix(".part")
         staged.write_bytes(envelope)
         staged.replace(path)
-        activity.outputs.append(f"signature:{hashlib.sha256(envelope).hexdigest()}")
+        activity.outputs.append(f"{SIGNED}{hashlib.sha256(envelope).hexdigest()}")
     return key_id
 
 

@@ -26,8 +26,9 @@ def hf_card(facts: Facts) -> str:
     }
     if facts.languages:
         front["language"] = list(facts.languages)
-    if facts.licenses:
-        front["license"] = facts.licenses if len(facts.licenses) > 1 else facts.licenses[0]
+    names = list(facts.licenses)
+    if names and names != ["unknown"]:
+        front["license"] = names if len(names) > 1 else names[0]
     made = facts.activity
     lines = [
         "---",
@@ -83,7 +84,7 @@ def eu_summary(facts: Facts) -> str:
         "",
         *(f"- {uri}" for uri in facts.source_uris or ["no source URI was recorded [to be filled in]"]),
         *(f"- {relation} {node}" for relation, node in facts.parents if node.startswith(("corpus:", "external:"))),
-        f"- Licences: {', '.join(facts.licenses) or 'not recorded [to be filled in]'}",
+        f"- Licences: {_licenses(facts)}",
         "",
         "### 2.2 Synthetic data",
         "",
@@ -111,6 +112,13 @@ def eu_summary(facts: Facts) -> str:
         f"- Processing: `{facts.activity.command}` of corpus-provenance {facts.activity.code_version}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _licenses(facts: Facts) -> str:
+    known = [f"{name} ({n:,} documents)" for name, n in facts.licenses.items() if name != "unknown"]
+    if missing := facts.licenses.get("unknown"):
+        known.append(f"not recorded for {missing:,} documents [to be filled in]")
+    return ", ".join(known)
 
 
 def _sources(facts: Facts) -> list[str]:

@@ -83,7 +83,7 @@ def croissant(facts: Facts) -> dict[str, Any]:
         "datePublished": facts.created_at.date().isoformat(),
         "creator": {"@type": "sc:Organization", "name": "corpus-provenance", "url": PROJECT_URI},
         "url": facts.source_uris[0] if facts.source_uris else PROJECT_URI,
-        "license": facts.licenses or ["unknown"],
+        "license": list(facts.licenses) or ["unknown"],
         "citeAs": f"{facts.node}, sha256 {facts.sha256}",
         "sc:digitalSourceType": {"@id": f"iptc:{iptc_of(facts.origins)}"},
         "prov:wasDerivedFrom": [{"@id": _urn(parent)} for _, parent in facts.parents],

@@ -61,7 +61,8 @@ class Facts:
     documents: int
     n_chars: int
     created_at: datetime
-    licenses: list[str]
+    licenses: dict[str, int]
+    """Documents under each; `unknown` where none was recorded."""
     source_uris: list[str]
     languages: dict[str, int]
     origins: dict[str, int]

@@ -123,6 +123,10 @@ def read_edges(path: Path) -> list[LineageEdge]:
         extra = sorted(set(table.column_names) - set(_EDGE_COLUMNS))
         what = f"unknown column {extra[0]!r}" if extra else f"columns {', '.join(table.column_names)}"
         raise DataError(f"{path}: {what}", hint=f"an edge list has the columns {', '.join(_EDGE_COLUMNS)}")
+    for column in table.schema:
+        text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        if not (text or pa.types.is_dictionary(column.type) or pa.types.is_null(column.type)):
+            raise DataError(f"{path}: column {column.name!r} holds {column.type}, not text")
     known = {relation.value: relation for relation in Relation if relation not in _IMPLIED}
     edges = []
     for number, row in enumerate(table.to_pylist(), start=1):

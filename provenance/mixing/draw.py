@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.errors import ConfigError
-from provenance.mixing.policy import Budget, MixPolicy, Share
+from provenance.mixing.policy import Budget, MixPolicy
 
 Rows = NDArray[np.int64]
 
@@ -184,10 +184,11 @@ def _fill_to(
 
 
 def _short(policy: MixPolicy, line: int | None, wanted: int, found: int, unit: str) -> ConfigError:
-    share: Share | None = policy.shares[line] if line is not None else None
-    name = f"share {line + 1} of policy {policy.name!r} (where {share.where})" if share and line is not None else ""
+    name = f"policy {policy.name!r}"
+    if line is not None:
+        name = f"share {line + 1} of {name} (where {' '.join(policy.shares[line].where.split())})"
     return ConfigError(
-        f"{name or f'policy {policy.name!r}'} asks for {wanted} {unit} and only {found} match",
+        f"{name} asks for {wanted} {unit} and only {found} match",
         hint='lower the budget or the share, or set on_shortfall = "fill" or "upsample"',
     )
 

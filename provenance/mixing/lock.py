@@ -143,7 +143,9 @@ def _groups(
     line: int, members: dict[tuple[str, int | None], Counter[str]], weights: dict[tuple[int, str], float]
 ) -> list[Group]:
     found = []
-    for (origin, generation), names in sorted(members.items(), key=lambda item: (item[0][0], item[0][1] or -1)):
+    for (origin, generation), names in sorted(
+        members.items(), key=lambda item: (item[0][0], -1 if item[0][1] is None else item[0][1])
+    ):
         listed = sorted(names)
         counted = [weights[line, name] for name in listed]
         found.append(

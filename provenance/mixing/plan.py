@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from provenance import seeds
 from provenance.catalog.corpora import CorpusInfo
-from provenance.catalog.mixes import POOL_COLUMNS, pool_corpora, read_pool
+from provenance.catalog.mixes import POOL_COLUMNS, never_compared, pool_corpora, read_pool
 from provenance.catalog.pool import PoolEvaluator
 from provenance.catalog.store import Catalog
 from provenance.errors import ConfigError
@@ -53,6 +53,8 @@ class MixPlan:
     corpora: list[CorpusInfo]
     held_out: dict[str, int]
     """Documents left out because held-out text reaches them, by reason."""
+    never_compared: dict[str, list[str]]
+    """Held-out corpora, each with the corpora of the pool in which near-duplicates of it were never looked for."""
     lines: list[LineResult]
     pool: pa.Table
     drawn: Draw
@@ -77,7 +79,7 @@ def plan_mix(catalog: Catalog, policy: MixPolicy) -> MixPlan:
         # Expressions are checked against all columns, then only those they name are read.
         everything = read_pool(catalog, [], POOL_COLUMNS).table
         evaluator.evaluate(everything, policy.shares, policy=policy.name)
-        pool = read_pool(catalog, corpora, _columns(policy), ordered=any(share.order for share in policy.shares))
+        pool = read_pool(catalog, corpora, _columns(policy), ordered=_looks_around(policy))
         written_out, lines = expand(policy, pool.table, evaluator)
         values = evaluator.evaluate(pool.table, written_out.shares, policy=policy.name)
     keys = seeds.units(seeds.integer(policy.seed, "mix"), packed_ids(pool.table["doc_id"]))
@@ -93,6 +95,7 @@ def plan_mix(catalog: Catalog, policy: MixPolicy) -> MixPlan:
         unit="tokens" if policy.budget.tokens is not None else "documents",
         corpora=corpora,
         held_out=pool.held_out,
+        never_compared=never_compared(catalog, corpora),
         lines=_lines(written_out, lines, drawn, pool.table, n_tokens),
         pool=pool.table,
         drawn=drawn,
@@ -108,11 +111,20 @@ def packed_ids(column: pa.ChunkedArray) -> bytes:
     return b"".join(packed)
 
 
-def _columns(policy: MixPolicy) -> set[str]:
-    """The pool columns the policy's expressions may name."""
-    sql = " ".join(
+def _sql(policy: MixPolicy) -> str:
+    return " ".join(
         part for share in policy.shares for part in (share.where, share.weight, share.order, share.by) if part
     )
+
+
+def _looks_around(policy: MixPolicy) -> bool:
+    """Whether an answer may depend on the order of the rows: ties of an order, windows, subqueries."""
+    return any(share.order for share in policy.shares) or bool(re.search(r"\b(over|select|from)\b", _sql(policy), re.I))
+
+
+def _columns(policy: MixPolicy) -> set[str]:
+    """The pool columns the policy's expressions may name."""
+    sql = _sql(policy)
     words = {word.lower() for word in re.findall(r"\w+", sql)}
     return {*_ALWAYS, *(words & set(POOL_COLUMNS))}
 

@@ -18,6 +18,7 @@ from scipy.special import expit
 from provenance import seeds
 from provenance.catalog import experiments as rows
 from provenance.catalog.corpora import CorpusInfo, get_corpus
+from provenance.catalog.derived import ROWS_PREFIX
 from provenance.catalog.mixes import get_mix, pool_corpora, read_pool
 from provenance.catalog.pool import PoolEvaluator
 from provenance.catalog.store import Catalog
@@ -132,6 +133,8 @@ def run_in_catalog(catalog: Catalog, plan: Plan, *, command: str = "experiment r
             activity.inputs.extend(sorted(set(plan.real.node or ())))
         activity.outputs.append(f"exp:{plan.experiment.name}")
         yield from run_experiment(plan, CatalogRecorder(catalog, plan, activity))
+        with catalog.read() as con:
+            activity.outputs.append(f"{ROWS_PREFIX}{rows.experiment_sha256(con, plan.experiment.name)}")
 
 
 def named_experiments(source: str) -> tuple[list[Experiment], Path | None]:

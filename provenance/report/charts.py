@@ -17,6 +17,7 @@ _LETTER = 7.0  # width of one letter of a line's name; the right margin holds th
 # Okabe and Ito's palette: told apart by readers with any kind of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A6D00", "#555555")
 _LABEL_GAP = 13.0
+_MOST_BANDS = len(COLOURS)  # the bands of more lines than that hide each other
 
 
 def line_chart(chart: Chart, colours: dict[str, str]) -> str:
@@ -36,7 +37,7 @@ def line_chart(chart: Chart, colours: dict[str, str]) -> str:
     parts = [
         f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{escape(chart.title, quote=True)}'>",
         *_axes(scale, chart),
-        *(_band(s, scale, colours[s.name]) for s in shown.series),
+        *(_band(s, scale, colours[s.name]) for s in shown.series if len(shown.series) <= _MOST_BANDS),
         *(_line(s, scale, colours[s.name], chart.x_label) for s in shown.series),
         *_rings(published, scale),
         *_end_labels(shown.series, scale, colours),

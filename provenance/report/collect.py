@@ -32,9 +32,8 @@ BASIS_SQL = """select corpus, origin, basis, count(*) as documents, round(avg(p_
 from tags group by all order by all"""
 
 CONFLICT_SQL = """select corpus, count(*) as documents,
-    round(100.0 * count(*) / any_value(declared_human), 1) as percent_of_declared_human
-from conflicts
-join (select corpus, count(*) as declared_human from documents where declared_origin = 'human' group by corpus)
+    round(100.0 * count(*) / any_value(of), 1) as percent_of_corpus, any_value(declared_by) as declared_by
+from conflicts join (select corpus, count(*) as of from documents group by corpus)
 using (corpus) group by corpus order by documents desc"""
 
 CONFLICT_SAMPLE_SQL = """select corpus, key, round(p_model, 3) as p_model, left(text, 300) as text

@@ -24,6 +24,8 @@ class Conflict:
     corpus: str
     key: str
     declared_origin: str
+    declared_by: str
+    """declared (as the corpus was added), dpi, hf_card."""
     p_model: float
     strongest_evidence: str | None
     log_lr: float | None
@@ -43,11 +45,12 @@ def find_conflicts(catalog: Catalog, info: CorpusInfo | None, limit: int) -> lis
             corpus=infos[corpus_id].corpus,
             key=key,
             declared_origin=declared,
+            declared_by=declared_by,
             p_model=p_model,
             strongest_evidence=strongest.get(doc_id, (None, None))[0],
             log_lr=strongest.get(doc_id, (None, None))[1],
         )
-        for doc_id, corpus_id, key, declared, p_model in rows
+        for doc_id, corpus_id, key, declared, declared_by, p_model in rows
     ]
 
 

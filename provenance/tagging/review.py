@@ -62,7 +62,9 @@ def queue(catalog: Catalog, info: CorpusInfo, count: int) -> list[dict[str, Any]
         if p_model is None:
             return 0.1
         uncertainty = -sum(p * math.log2(p) for p in (p_model, 1 - p_model) if p > 0)
-        declared = {"human": 0.0, "model": 1.0}.get(row["declared_origin"] or "")
+        # An audit or a card declares too: then the tag says so.
+        said = row["declared_origin"] or (row["origin"] if row["basis"] == "declared" else "")
+        declared = {"human": 0.0, "model": 1.0}.get(said)
         return float(uncertainty + (abs(p_model - declared) if declared is not None else 0.0))
 
     ranked = sorted(rows, key=lambda row: (-worth(row), row["doc_id"].bytes))
