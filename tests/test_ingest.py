@@ -287,6 +287,21 @@ def test_texts_are_found_by_id_across_shards(
         assert all(batch.num_rows for batch in batches)
 
 
+def test_a_corpus_is_described_by_its_origins_groups_and_dates(run: Callable[..., Result], write_jsonl: Any) -> None:
+    rows = [
+        {"text": f"text {i}", "who": "model" if i % 3 else "human", "y": 2000 + i, "g": "ab"[i % 2]} for i in range(6)
+    ]
+    fields = ["--origin-field", "who", "--date-field", "y", "--subgroup-field", "g"]
+    assert run("corpus", "add", "c", write_jsonl("c.jsonl", rows), *fields).exit_code == 0
+    shown = json.loads(run("corpus", "show", "c", "--json").stdout)
+    assert shown["corpus"] == "c@1"
+    assert (shown["documents"], shown["distinct_texts"], shown["words"]) == (6, 6, 12)
+    assert shown["origin"] == {"model": 4, "human": 2}
+    assert shown["subgroups"] == {"a": 3, "b": 3}
+    assert shown["dates"] == "2000-01-01 to 2005-01-01"
+    assert run("corpus", "show", "c").stdout.splitlines()[0].split() == ["corpus", "c@1"]
+
+
 def test_removing_a_corpus_deletes_texts_and_keeps_hashes(
     run: Callable[..., Result], catalog: Catalog, write_jsonl: Any
 ) -> None:
