@@ -25,6 +25,7 @@ from provenance import ids
 from provenance.catalog.corpora import get_corpus
 from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
+from provenance.corpus import readers
 from provenance.corpus.hygiene import clean
 from provenance.corpus.ingest import add_corpus
 from provenance.corpus.prepare import Fields, Prepared, count_words, prepare
@@ -162,6 +163,36 @@ def test_long_texts_come_a_few_at_a_time_whatever_the_format(tmp_path: Path, kin
     rows = [row for block in blocks for row in block]
     assert [(row.line - first_line, row.record and row.record["text"]) for row in rows] == list(enumerate(texts))
     assert max(len(block) for block in blocks) <= 4
+
+
+@pytest.mark.parametrize("named", ["{}", "hf:{}", "{}/held", "hf:{}::held", "hf:{}:default:held"])
+def test_a_saved_dataset_is_read_with_and_without_its_prefix(tmp_path: Path, named: str) -> None:
+    rows = datasets.Dataset.from_dict({"text": ["one", "two"]})
+    held = datasets.DatasetDict({"train": rows, "held": rows.select([1])}) if "held" in named else rows
+    held.save_to_disk(str(tmp_path / "saved"))
+    [source] = discover([named.format(tmp_path / "saved")])
+    texts = [row.record and row.record["text"] for rows in read(source, lambda n_bytes: None) for row in rows]
+    assert texts == (["two"] if "held" in named else ["one", "two"])
+    assert "/" not in source.name
+
+
+def test_a_field_that_no_row_has_is_pointed_out(run: Callable[..., Result], write_jsonl: Any) -> None:
+    path = write_jsonl("a.jsonl", [{"text": "one"}, {"text": "two", "who": "north", "label": None}])
+    added = run("corpus", "add", "c", path, "--subgroup-field", "wo", "--meta-fields", "labl,who,label")
+    assert added.exit_code == 0
+    assert added.stderr == "no row has the field 'wo' or 'labl': check the spelling\n"
+
+
+def test_lines_of_any_length_come_whole_or_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "_BLOCK_BYTES", 16)
+    monkeypatch.setattr(readers, "MAX_TEXT_BYTES", 2**20)
+    lengths = [0, 5, 15, 16, 17, 40, 2**20, 2**21, 3, 200]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(json.dumps({"text": "x" * n}) for n in lengths))
+    [source] = discover([str(path)])
+    rows = [row for block in read(source, lambda n_bytes: None) for row in block]
+    read_back = [None if row.record is None else len(row.record["text"]) for row in rows]
+    assert read_back == [None if n >= 2**20 else n for n in lengths]
 
 
 def test_the_same_key_and_text_twice_is_kept_once_and_said(catalog: Catalog, write_jsonl: Any) -> None:
