@@ -112,6 +112,8 @@ def add(
             dry_run=dry_run,
             on_progress=show,
         )
+    if result.absent_fields:
+        note(f"no row has the field {' or '.join(map(repr, result.absent_fields))}: check the spelling")
     ref = result.corpus.ref if result.corpus else name
     verb = "would add" if dry_run else "unchanged:" if result.unchanged else "added"
     text = f"{verb} {ref}: {result.documents:,} documents, {human_bytes(result.bytes)}"
@@ -127,6 +129,7 @@ def add(
         "rejected": result.rejected,
         "rejects_file": result.rejects_file,
         "stripped_documents": result.stripped_documents,
+        "absent_fields": result.absent_fields,
         "content_root": result.corpus.content_root if result.corpus else None,
     }
     out.record("provenance.corpus.add/1", record, text=text)

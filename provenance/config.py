@@ -52,9 +52,10 @@ def checked(model: type[ConfigT], data: Mapping[str, Any], source: str) -> Confi
         if first["type"] == "missing":
             needed = sorted(_keys(model, first["loc"], required=True))
             raise ConfigError(f"{source}: missing key {where!r}", hint=f"needed here: {', '.join(needed)}") from None
-        message = str(first["msg"]).removeprefix("Value error, ")
+        # A validator may add a second line: what to do.
+        message, _, hint = str(first["msg"]).removeprefix("Value error, ").partition("\n")
         got = "" if isinstance(first["input"], dict | list) else f", got {first['input']!r}"
-        raise ConfigError(f"{source}: {where or 'file'}: {message}{got}") from None
+        raise ConfigError(f"{source}: {f'{where}: ' if where else ''}{message}{got}", hint=hint) from None
 
 
 def _key(location: tuple[int | str, ...]) -> str:

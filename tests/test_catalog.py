@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from provenance.catalog.connect import connect
+from provenance.catalog.connect import connected
 from provenance.catalog.migrate import migrate, migrations, schema_version
 from provenance.catalog.query import list_views, run_query
 from provenance.catalog.store import Catalog
@@ -51,32 +51,27 @@ def test_the_public_views_have_the_columns_the_contract_promises(catalog: Catalo
 
 
 def test_migrating_step_by_step_gives_the_schema_of_a_new_catalog(tmp_path: Path, catalog: Catalog) -> None:
-    con = connect(tmp_path / "old.duckdb", read_only=False)
-    try:
+    with connected(tmp_path / "old.duckdb", read_only=False) as con:
         for step in migrations():
             assert [s.version for s in migrate(con, up_to=step.version)] == [step.version]
         assert migrate(con) == []
         columns = "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
         stepwise = con.execute(columns).fetchall()
-    finally:
-        con.close()
     with catalog.read() as new:
         assert new.execute(columns).fetchall() == stepwise
 
 
 def test_an_older_catalog_is_migrated_when_it_is_opened(tmp_path: Path) -> None:
     (tmp_path / ".provenance").mkdir()
-    con = connect(tmp_path / ".provenance" / "catalog.duckdb", read_only=False)
-    migrate(con, up_to=1)
-    con.close()
+    with connected(tmp_path / ".provenance" / "catalog.duckdb", read_only=False) as con:
+        migrate(con, up_to=1)
     with Catalog.open(tmp_path).read() as opened:
         assert schema_version(opened) == migrations()[-1].version
 
 
 def test_a_catalog_from_a_newer_program_is_refused_unchanged(run: Callable[..., Result], catalog: Catalog) -> None:
-    con = connect(catalog.database, read_only=False)
-    con.execute("INSERT INTO schema_migration VALUES (9999, 'from the future')")
-    con.close()
+    with connected(catalog.database, read_only=False) as con:
+        con.execute("INSERT INTO schema_migration VALUES (9999, 'from the future')")
     before = catalog.database.read_bytes()
     result = run("status")
     assert result.exit_code == 3
@@ -114,11 +109,10 @@ def test_a_failed_transaction_leaves_nothing(catalog: Catalog) -> None:
 
 HOLD = """
 import sys, time
-from provenance.catalog.connect import connect
-con = connect(__import__('pathlib').Path(sys.argv[1]), read_only=False)
-print('held', flush=True)
-time.sleep(float(sys.argv[2]))
-con.close()
+from provenance.catalog.connect import connected
+with connected(__import__('pathlib').Path(sys.argv[1]), read_only=False):
+    print('held', flush=True)
+    time.sleep(float(sys.argv[2]))
 """
 
 
@@ -144,6 +138,29 @@ def test_a_process_that_waits_too_long_is_told_who_holds_the_catalog(catalog: Ca
         with pytest.raises(CatalogLockedError, match=rf"process {pid}") as caught, impatient.read():
             pass
         assert "wait for that process" in caught.value.hint
+
+
+def test_nothing_of_one_block_is_seen_in_the_next(catalog: Catalog) -> None:
+    """Blocks share a running DuckDB, so what a block sets up must end with it."""
+    with catalog.read() as con:
+        con.execute("CREATE TEMP TABLE mine AS SELECT 1")
+        con.execute("SET TimeZone = 'Asia/Tokyo'")
+        con.execute("BEGIN")
+    run_query(catalog, "select 1")  # locks its settings and shuts out the file system
+    with catalog.write() as con:
+        assert con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'mine'").fetchone() == (0,)
+        assert con.execute("SELECT current_setting('TimeZone')").fetchone() == ("UTC",)
+        con.execute("SET python_enable_replacements = false")
+        assert con.execute("SELECT count(*) FROM glob(?)", [str(catalog.database)]).fetchone() == (1,)
+
+
+def test_a_file_that_cannot_be_given_back_is_not_kept(catalog: Catalog) -> None:
+    with catalog.read() as con:
+        con.execute("USE memory")
+        con.execute("DETACH catalog")  # what the end of the block is about to do
+    with catalog.write() as con:
+        con.execute("INSERT INTO lineage_edge VALUES ('a', 'b', 'derived_from', uuid(), now())")
+    assert run_query(catalog, "select count(*) from lineage").rows == [(1,)]
 
 
 def test_threads_of_one_process_take_turns(catalog: Catalog) -> None:

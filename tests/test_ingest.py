@@ -25,6 +25,7 @@ from provenance import ids
 from provenance.catalog.corpora import get_corpus
 from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
+from provenance.corpus import readers
 from provenance.corpus.hygiene import clean
 from provenance.corpus.ingest import add_corpus
 from provenance.corpus.prepare import Fields, Prepared, count_words, prepare
@@ -164,6 +165,36 @@ def test_long_texts_come_a_few_at_a_time_whatever_the_format(tmp_path: Path, kin
     assert max(len(block) for block in blocks) <= 4
 
 
+@pytest.mark.parametrize("named", ["{}", "hf:{}", "{}/held", "hf:{}::held", "hf:{}:default:held"])
+def test_a_saved_dataset_is_read_with_and_without_its_prefix(tmp_path: Path, named: str) -> None:
+    rows = datasets.Dataset.from_dict({"text": ["one", "two"]})
+    held = datasets.DatasetDict({"train": rows, "held": rows.select([1])}) if "held" in named else rows
+    held.save_to_disk(str(tmp_path / "saved"))
+    [source] = discover([named.format(tmp_path / "saved")])
+    texts = [row.record and row.record["text"] for rows in read(source, lambda n_bytes: None) for row in rows]
+    assert texts == (["two"] if "held" in named else ["one", "two"])
+    assert "/" not in source.name
+
+
+def test_a_field_that_no_row_has_is_pointed_out(run: Callable[..., Result], write_jsonl: Any) -> None:
+    path = write_jsonl("a.jsonl", [{"text": "one"}, {"text": "two", "who": "north", "label": None}])
+    added = run("corpus", "add", "c", path, "--subgroup-field", "wo", "--meta-fields", "labl,who,label")
+    assert added.exit_code == 0
+    assert added.stderr == "no row has the field 'wo' or 'labl': check the spelling\n"
+
+
+def test_lines_of_any_length_come_whole_or_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "_BLOCK_BYTES", 16)
+    monkeypatch.setattr(readers, "MAX_TEXT_BYTES", 2**20)
+    lengths = [0, 5, 15, 16, 17, 40, 2**20, 2**21, 3, 200]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(json.dumps({"text": "x" * n}) for n in lengths))
+    [source] = discover([str(path)])
+    rows = [row for block in read(source, lambda n_bytes: None) for row in block]
+    read_back = [None if row.record is None else len(row.record["text"]) for row in rows]
+    assert read_back == [None if n >= 2**20 else n for n in lengths]
+
+
 def test_the_same_key_and_text_twice_is_kept_once_and_said(catalog: Catalog, write_jsonl: Any) -> None:
     path = write_jsonl("a.jsonl", [*RECORDS, RECORDS[0]])
     result = add_corpus(catalog, "c", [str(path)], FIELDS)
@@ -285,6 +316,21 @@ def test_texts_are_found_by_id_across_shards(
         ids = [doc_id for batch in batches for doc_id in batch["doc_id"].to_pylist()]
         assert sorted(ids) == sorted(i for i in wanted if i.bytes in some)
         assert all(batch.num_rows for batch in batches)
+
+
+def test_a_corpus_is_described_by_its_origins_groups_and_dates(run: Callable[..., Result], write_jsonl: Any) -> None:
+    rows = [
+        {"text": f"text {i}", "who": "model" if i % 3 else "human", "y": 2000 + i, "g": "ab"[i % 2]} for i in range(6)
+    ]
+    fields = ["--origin-field", "who", "--date-field", "y", "--subgroup-field", "g"]
+    assert run("corpus", "add", "c", write_jsonl("c.jsonl", rows), *fields).exit_code == 0
+    shown = json.loads(run("corpus", "show", "c", "--json").stdout)
+    assert shown["corpus"] == "c@1"
+    assert (shown["documents"], shown["distinct_texts"], shown["words"]) == (6, 6, 12)
+    assert shown["origin"] == {"model": 4, "human": 2}
+    assert shown["subgroups"] == {"a": 3, "b": 3}
+    assert shown["dates"] == "2000-01-01 to 2005-01-01"
+    assert run("corpus", "show", "c").stdout.splitlines()[0].split() == ["corpus", "c@1"]
 
 
 def test_removing_a_corpus_deletes_texts_and_keeps_hashes(

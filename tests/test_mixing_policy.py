@@ -32,6 +32,13 @@ def test_a_wrong_key_or_value_is_named_with_its_file(tables, message):
         policy(**tables)
 
 
+def test_shares_that_do_not_sum_are_one_line_and_a_hint():
+    with pytest.raises(ConfigError) as caught:
+        policy(share=[{"where": "true", "share": 0.9}, {"where": "true", "share": 0.3}])
+    assert str(caught.value) == "mine.toml: the shares sum to 1.2, not 1"
+    assert "fractions of the budget" in caught.value.hint
+
+
 def test_an_unknown_key_suggests_the_nearest():
     with pytest.raises(ConfigError) as caught:
         policy(bugdet={"documents": 5})

@@ -14,7 +14,7 @@ from click.testing import Result
 
 from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
-from provenance.report.charts import colours_of, line_chart, log_ticks, ticks
+from provenance.report.charts import colours_of, line_chart, log_ticks, short, ticks
 from provenance.report.collect import Chart, PublishedPoint, Report, Series, collect
 from provenance.report.render import render
 
@@ -41,6 +41,22 @@ def series(name: str, values: list[float], expected: list[float | None] | None =
 )
 def test_ticks_are_round_numbers_inside_the_range(low: float, high: float, expected: list[float]) -> None:
     assert ticks(low, high) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.0, "0"),
+        (0.35, "0.35"),
+        (1200.0, "1200"),
+        (50_000.0, "50k"),
+        (-250_000.0, "-250k"),
+        (2.5e6, "2.5M"),
+        (3e9, "3G"),
+    ],
+)
+def test_a_tick_is_short_enough_to_stand_left_of_the_axis(value: float, expected: str) -> None:
+    assert short(value) == expected
 
 
 def test_a_larger_value_is_drawn_higher() -> None:
@@ -175,6 +191,25 @@ def test_a_report_fetches_nothing_and_replaces_the_old_one_whole(
     assert "url(" not in html
     assert "Documents by origin" in html
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+def test_what_an_experiment_wrote_is_one_line_among_the_corpora(
+    run: Callable[..., Result], catalog: Catalog, tmp_path: Path, write_jsonl: Callable[..., Path]
+) -> None:
+    rows = [{"text": f"the cat number {i} sat on the mat by the door {'and slept ' * (i % 3)}again"} for i in range(30)]
+    run("corpus", "add", "cats", write_jsonl("a.jsonl", rows), "--origin", "human")
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(
+        'name = "tiny"\nworld = "ngram"\ngenerations = 2\nseeds = [0]\npolicies = ["replace"]\n'
+        'budget = { documents = 9 }\n[real]\ncorpus = "cats"\n'
+    )
+    assert run("experiment", "run", recipe).exit_code == 0
+    tables = {table.title: table.rows for table in collect(catalog).tables}
+    assert [row[0] for row in tables["Corpora"]] == ["cats@1"]
+    by_origin = [(row[0], row[1], row[2]) for row in tables["Documents by origin"]]
+    assert by_origin[0] == ("cats", "human", 0)
+    assert by_origin[1:] == [("experiment tiny", "model", depth) for depth in (1, 2, 3)]
+    assert {row[0] for row in tables["Tags by basis"]} == {"experiment tiny"}
 
 
 def test_a_report_says_when_and_by_which_version_it_was_made() -> None:

@@ -23,7 +23,7 @@ def describe_corpus(catalog: "Catalog", ref: str) -> dict[str, Any]:
         origins = con.execute(
             """
             SELECT coalesce(t.origin, d.declared_origin, 'unknown') AS origin, count(*)
-            FROM document d LEFT JOIN tag_current t USING (doc_id) WHERE corpus_id = ? GROUP BY origin ORDER BY 2 DESC
+            FROM document d LEFT JOIN tag_current t USING (doc_id) WHERE corpus_id = ? GROUP BY 1 ORDER BY 2 DESC
             """,
             [info.corpus_id],
         ).fetchall()

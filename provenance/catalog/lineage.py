@@ -242,7 +242,7 @@ def _refuse_unknown(con: "duckdb.DuckDBPyConnection", *, new_models: bool) -> No
         SELECT name FROM ends
         WHERE CASE
             WHEN starts_with(name, 'doc:') THEN
-                coalesce(try_cast(substr(name, 5) AS UUID) NOT IN (SELECT doc_id FROM document), true)
+                NOT EXISTS (SELECT 1 FROM document WHERE doc_id = try_cast(substr(name, 5) AS UUID))
             WHEN starts_with(name, 'external:') THEN length(name) = 9
             WHEN starts_with(name, 'model:') THEN length(name) = 6 OR NOT (? OR name IN (
                 SELECT name FROM lineage_node UNION ALL SELECT 'model:' || model_id FROM model

@@ -36,7 +36,7 @@ def run_query(catalog: "Catalog", sql: str, params: Mapping[str, str] | None = N
 
     Raises QueryError when the statement does not parse or bind, would write, or would read outside the catalog.
     """
-    with catalog.read() as con:
+    with catalog.read(reusable=False) as con:
         _define_texts(catalog, con, sql)
         con.execute(f"SET allowed_directories = ['{_quoted(str(catalog.root / 'corpora'))}/']")
         con.execute("SET enable_external_access = false")

@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from provenance.catalog.connect import DEFAULT_WAIT_SECONDS, connect
+from provenance.catalog.connect import DEFAULT_WAIT_SECONDS, connected
 from provenance.catalog.ledger import ActivityContext, activity
 from provenance.catalog.migrate import check_not_newer, migrate, migrations
 from provenance.errors import CatalogError, NotFoundError
@@ -68,11 +68,8 @@ class Catalog:
         raise NotFoundError(f"no catalog in {start} or any folder above it", hint="run: provenance init")
 
     def _migrate(self) -> None:
-        con = connect(self.root / DATABASE, read_only=False, wait_seconds=self.wait_seconds)
-        try:
+        with connected(self.database, read_only=False, wait_seconds=self.wait_seconds) as con:
             migrate(con)
-        finally:
-            con.close()
 
     @property
     def database(self) -> Path:
@@ -86,19 +83,28 @@ class Catalog:
         return path
 
     @contextmanager
-    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A read-only connection; inside a `write()` block of this object, that block's own connection."""
+    def read(self, *, reusable: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection; inside a `write()` block of this object, that block's own connection.
+
+        A block that changes DuckDB's global settings says `reusable=False`; see `connect.connected`.
+        """
         with self._lock:
             if self._open is not None:
                 yield self._open
                 return
-            con = connect(self.database, read_only=True, wait_seconds=self.wait_seconds)
-            self._open = con
-            try:
+            with (
+                connected(self.database, read_only=True, wait_seconds=self.wait_seconds, reusable=reusable) as con,
+                self._opened(con),
+            ):
                 yield con
-            finally:
-                self._open = None
-                con.close()
+
+    @contextmanager
+    def _opened(self, con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        self._open = con
+        try:
+            yield
+        finally:
+            self._open = None
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -106,9 +112,7 @@ class Catalog:
         with self._lock:
             if self._open is not None:
                 raise RuntimeError("write() inside an open block: end the outer block first")
-            con = connect(self.database, read_only=False, wait_seconds=self.wait_seconds)
-            self._open = con
-            try:
+            with connected(self.database, read_only=False, wait_seconds=self.wait_seconds) as con, self._opened(con):
                 con.execute("BEGIN")
                 try:
                     yield con
@@ -121,9 +125,6 @@ class Catalog:
                 except BaseException:
                     _rollback(con)
                     raise
-            finally:
-                self._open = None
-                con.close()
 
     def activity(self, command: str, params: Mapping[str, Any]) -> ActivityContext:
         """Record a command in the ledger; see `ledger.activity`."""

@@ -39,6 +39,8 @@ class AddResult:
     rejects_file: Path | None
     stripped_documents: int
     """Documents that held invisible characters; their evidence kind is hygiene."""
+    absent_fields: list[str]
+    """Fields that were named and that no row has: most often a slip of the pen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,22 +77,22 @@ def add_corpus(
     params = {"name": name, "paths": list(paths), "origin": origin, "generator": generator, "held_out": held_out}
     if dry_run:
         with catalog.staging(f"dry-run-{name}") as folder:
-            staged = _stage(folder, name, paths, fields, origin, generator, on_progress)
-        return _result(None, staged, None, unchanged=False)
+            staged, absent = _stage(folder, name, paths, fields, origin, generator, on_progress)
+        return _result(None, staged, None, absent, unchanged=False)
     with catalog.activity("corpus add", params) as activity, catalog.staging(str(activity.activity_id)) as folder:
         activity.inputs.extend(str(p) for p in paths)
-        staged = _stage(folder, name, paths, fields, origin, generator, on_progress)
+        staged, absent = _stage(folder, name, paths, fields, origin, generator, on_progress)
         rejects_file = _write_rejects(catalog, name, staged.rejects)
         _check(name, staged, fields, rejects_file, strict=strict)
         described = (source_uri, license, origin and origin.value, generator, held_out)
         same = same_as_latest(catalog, name, staged, described)
         if same is not None:
-            return _result(same, staged, rejects_file, unchanged=True)
+            return _result(same, staged, rejects_file, absent, unchanged=True)
         info = commit_staged(
             catalog, activity, name, staged,
             source_uri=source_uri, license=license, origin=origin, generator=generator, held_out=held_out,
         )  # fmt: skip
-        return _result(info, staged, rejects_file, unchanged=False)
+        return _result(info, staged, rejects_file, absent, unchanged=False)
 
 
 def _stage(
@@ -101,11 +103,13 @@ def _stage(
     origin: Origin | None,
     generator: str | None,
     on_progress: Callable[[Progress], None] | None,
-) -> Staged:
+) -> tuple[Staged, list[str]]:
+    """The staged corpus, and the named fields that no row has."""
     sources = discover(list(paths))
     sizes = [s.n_bytes for s in sources]
     total = None if any(n is None for n in sizes) else sum(n or 0 for n in sizes)
     done = 0
+    absent = fields.named()
     with CorpusWriter(folder, Lineage(origin=origin and origin.value, generator=generator)) as writer:
         for source in sources:
             here = 0
@@ -116,6 +120,7 @@ def _stage(
 
             for rows in read(source, consumed):
                 writer.add(prepare(name, rows, fields))
+                absent = [f for f in absent if not any(row.record is not None and f in row.record for row in rows)]
                 if on_progress is not None:
                     on_progress(
                         Progress(
@@ -123,7 +128,7 @@ def _stage(
                         )
                     )
             done += source.n_bytes or 0
-        return writer.finish()
+        return writer.finish(), absent
 
 
 def _check(name: str, staged: Staged, fields: Fields, rejects_file: Path | None, *, strict: bool) -> None:
@@ -206,7 +211,9 @@ def commit_staged(
     return info
 
 
-def _result(info: CorpusInfo | None, staged: Staged, rejects_file: Path | None, *, unchanged: bool) -> AddResult:
+def _result(
+    info: CorpusInfo | None, staged: Staged, rejects_file: Path | None, absent: list[str], *, unchanged: bool
+) -> AddResult:
     return AddResult(
         corpus=info,
         unchanged=unchanged,
@@ -215,4 +222,5 @@ def _result(info: CorpusInfo | None, staged: Staged, rejects_file: Path | None, 
         rejected=len(staged.rejects),
         rejects_file=rejects_file,
         stripped_documents=staged.stripped_documents,
+        absent_fields=absent,
     )

@@ -39,6 +39,11 @@ class Fields:
     generator: str | None = None
     meta: tuple[str, ...] = ()
 
+    def named(self) -> list[str]:
+        """The fields that were asked for beside the text and the key, without which no row is a document."""
+        optional = [self.date, self.subgroup, self.language, self.origin, self.generator, *self.meta]
+        return [name for name in optional if name is not None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:

@@ -49,11 +49,21 @@ def discover(paths: list[str]) -> list[Source]:
     for path in paths:
         if path == "-":
             sources.append(Source(kind="stdin", location="-", name="stdin", n_bytes=None))
+        elif path.startswith("hf:") and (saved := _saved_by_datasets(path.removeprefix("hf:"))) is not None:
+            sources.extend(_discover_path(saved))
         elif path.startswith("hf:"):
             sources.append(Source(kind="hf", location=path, name=path.removeprefix("hf:"), n_bytes=None))
         else:
             sources.extend(_discover_path(Path(path)))
     return sources
+
+
+def _saved_by_datasets(name: str) -> Path | None:
+    """The `save_to_disk` folder that `hf:` was put before, or its split; None for a name on the hub."""
+    repo, _, split = _hf_parts(name)
+    if (Path(repo) / "dataset_dict.json").exists():
+        return Path(repo) / split
+    return Path(repo) if (Path(repo) / "dataset_info.json").exists() else None
 
 
 def _discover_path(path: Path) -> list[Source]:
@@ -169,19 +179,21 @@ def _json_reason(line: bytes, error: orjson.JSONDecodeError) -> str:
 
 def _line_blocks(stream: BinaryIO) -> Iterator[list[memoryview | None]]:
     """Lines as views of their block; None stands for a line over the size bound, which is never held whole."""
-    rest = b""
+    rest: list[bytes] = []  # joined once: a long line that grew block by block would be copied each time
+    n_rest = 0
     too_long = False
     while True:
         block = stream.read(_BLOCK_BYTES)
         if not block:
             break
         if b"\n" not in block:
-            if too_long or len(rest) + len(block) > MAX_TEXT_BYTES:
-                rest, too_long = b"", True
+            n_rest += len(block)
+            if too_long or n_rest > MAX_TEXT_BYTES:
+                rest, n_rest, too_long = [], 0, True
             else:
-                rest += block
+                rest.append(block)
             continue
-        block = rest + block
+        block = b"".join([*rest, block])
         view, start = memoryview(block), 0
         lines: list[memoryview | None] = []
         while (end := block.find(b"\n", start)) >= 0:
@@ -189,10 +201,11 @@ def _line_blocks(stream: BinaryIO) -> Iterator[list[memoryview | None]]:
             start = end + 1
         if too_long:
             lines[0], too_long = None, False
-        rest = block[start:]
+        rest = [block[start:]] if start < len(block) else []
+        n_rest = len(block) - start
         yield lines
     if rest or too_long:
-        yield [None if too_long else memoryview(rest)]
+        yield [None if too_long else memoryview(b"".join(rest))]
 
 
 def _read_csv(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterator[list[Row]]:

@@ -88,7 +88,10 @@ class MixPolicy(Config):
     def _sums_to_one(self) -> Self:
         fractions = [line.share for line in self.shares if line.share is not None]
         if fractions and abs(sum(fractions) - 1) > SUM_TOLERANCE:
-            raise ValueError(f"the shares sum to {sum(fractions):.10g}, not 1")
+            raise ValueError(
+                f"the shares sum to {sum(fractions):.10g}, not 1\nshares are fractions of the budget; for an absolute "
+                "number of documents write take"
+            )
         return self
 
     @property

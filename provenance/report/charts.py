@@ -32,7 +32,7 @@ def line_chart(chart: Chart, colours: dict[str, str]) -> str:
     scale = _Scale(
         _Axis(min(xs), max(xs), log=chart.log_x, pad=0.0),
         _Axis(min(finite), max(finite), log=chart.log_y),
-        right=min(max(120.0, 20 + _LETTER * max(len(s.name) for s in shown.series)), 230.0),
+        right=min(max(76.0, 20 + _LETTER * max(len(s.name) for s in shown.series)), 230.0),
     )
     parts = [
         f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{escape(chart.title, quote=True)}'>",
@@ -71,6 +71,14 @@ def log_ticks(low: float, high: float) -> list[float]:
     if len(marks) < 3:
         marks = [m * p for p in powers for m in (1, 2, 5) if low <= m * p <= high]
     return marks[:: math.ceil(len(marks) / 8)] if marks else [low]
+
+
+def short(value: float) -> str:
+    """A tick's number, which must fit left of the axis: 0.35, 1200, 50k, 2.5M."""
+    for power, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if power <= abs(value) < 1e13:
+            return f"{value / (1e3 if letter == 'k' else power):.4g}{letter}"
+    return f"{value:.4g}"
 
 
 class _Axis:
@@ -143,12 +151,12 @@ def _axes(scale: _Scale, chart: Chart) -> list[str]:
     for value in scale.up.marks(5):
         y = scale.y(value)
         parts.append(f"<line class='grid' x1='{_LEFT}' x2='{scale.end:.1f}' y1='{y:.1f}' y2='{y:.1f}'/>")
-        parts.append(f"<text class='tick' x='{_LEFT - 6}' y='{y + 4:.1f}' text-anchor='end'>{value:.4g}</text>")
+        parts.append(f"<text class='tick' x='{_LEFT - 6}' y='{y + 4:.1f}' text-anchor='end'>{short(value)}</text>")
     for value in scale.across.marks(8):
         if value == int(value) or chart.x_label != "generation":
             x = scale.x(value)
             parts.append(
-                f"<text class='tick' x='{x:.1f}' y='{HEIGHT - _BOTTOM + 17}' text-anchor='middle'>{value:g}</text>"
+                f"<text class='tick' x='{x:.1f}' y='{HEIGHT - _BOTTOM + 17}' text-anchor='middle'>{short(value)}</text>"
             )
     middle = (_LEFT + scale.end) / 2
     parts.append(

@@ -21,15 +21,22 @@ if TYPE_CHECKING:
 
 SAMPLE_CHARS = 420
 
-CORPORA_SQL = """select corpus || '@' || version as corpus, documents, bytes,
+# An experiment writes a corpus a generation: one line for all of them, or nobody would find their own.
+_WRITTEN = """with written as (
+    select distinct split_part(sampled_corpus, '@', 1) as corpus, 'experiment ' || experiment as experiment
+    from generations join runs using (run_id) where sampled_corpus is not null)
+"""
+
+CORPORA_SQL = f"""{_WRITTEN}select corpus || '@' || version as corpus, documents, bytes,
     declared_origin as declared, license, held_out
-from corpora order by corpus"""
+from corpora anti join written using (corpus) order by all"""  # noqa: S608
 
-ORIGIN_SQL = """select corpus, origin, generation, count(*) as documents
-from documents group by all order by all"""
+ORIGIN_SQL = f"""{_WRITTEN}select coalesce(experiment, corpus) as corpus, origin, generation, count(*) as documents
+from documents left join written using (corpus) group by all order by all"""  # noqa: S608
 
-BASIS_SQL = """select corpus, origin, basis, count(*) as documents, round(avg(p_model), 3) as mean_p_model
-from tags group by all order by all"""
+BASIS_SQL = f"""{_WRITTEN}select coalesce(experiment, corpus) as corpus, origin, basis, count(*) as documents,
+    round(avg(p_model), 3) as mean_p_model
+from tags left join written using (corpus) group by all order by all"""  # noqa: S608
 
 CONFLICT_SQL = """select corpus, count(*) as documents,
     round(100.0 * count(*) / any_value(of), 1) as percent_of_corpus, any_value(declared_by) as declared_by
@@ -181,7 +188,12 @@ def collect(
     families = {family or experiment: orjson.loads(config) for experiment, family, _, config in reversed(chosen)}
     families = dict(reversed(families.items()))
     tables = [
-        _table(catalog, "Corpora", "What was added, and what its source declares.", CORPORA_SQL),
+        _table(
+            catalog,
+            "Corpora",
+            "What was added, and what its source declares; without those that experiments wrote.",
+            CORPORA_SQL,
+        ),
         _table(
             catalog, "Documents by origin", "Generation counts the models between a text and human text.", ORIGIN_SQL
         ),

@@ -45,5 +45,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 1e12):
         return f"{value:,.0f}"
     if isinstance(value, float):
-        return f"{value:,.4g}"
+        return f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:,.4g}"
     return str(value)

@@ -17,7 +17,8 @@ def repetition(ids: NDArray[np.integer], offsets: NDArray[np.int64]) -> float:
     codes, owner = ngram_codes(ids, offsets, ORDER)
     if len(codes) == 0:
         return 0.0
-    order = np.lexsort((codes, owner))
+    # Owners ascend, so a stable sort by n-gram puts what a document says twice side by side.
+    order = np.argsort(codes, kind="stable")
     codes, owner = codes[order], owner[order]
     new = np.r_[True, (codes[1:] != codes[:-1]) | (owner[1:] != owner[:-1])]
     total = np.bincount(owner)

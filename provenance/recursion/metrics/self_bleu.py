@@ -38,21 +38,22 @@ def _clipped_matches(
     codes: NDArray[np.int64], owner: NDArray[np.int64], n: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """For each document, its n-grams clipped to their largest count elsewhere, and all its n-grams."""
-    order = np.lexsort((owner, codes))
+    # Owners ascend, so a stable sort by n-gram leaves each one's documents in order.
+    order = np.argsort(codes, kind="stable")
     codes, owner = codes[order], owner[order]
     starts = np.flatnonzero(np.r_[True, (codes[1:] != codes[:-1]) | (owner[1:] != owner[:-1])][: len(codes)])
     count = np.diff(np.r_[starts, len(codes)])
     codes, owner = codes[starts], owner[starts]
-    # Sorted by n-gram and then by count, an n-gram's largest count is its last entry and the second largest the one
-    # before it.
-    order = np.lexsort((count, codes))
-    codes, owner, count = codes[order], owner[order], count[order]
-    last = np.r_[codes[1:] != codes[:-1], True][: len(codes)]
-    group = np.cumsum(np.r_[0, last[:-1]])[: len(codes)]
-    ends = np.flatnonzero(last)
-    first_of = np.r_[0, ends[:-1] + 1][: len(ends)]
-    second = np.where(ends > first_of, count[np.maximum(ends - 1, 0)], 0)
-    elsewhere = np.where(last, second[group], count[ends][group])
+    if len(codes) == 0:
+        return np.zeros(n), np.zeros(n)
+    first = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
+    group = np.repeat(np.arange(len(first)), np.diff(np.r_[first, len(codes)]))
+    largest = np.maximum.reduceat(count, first)
+    is_largest = count == largest[group]
+    # Where two documents share the largest count, each is the other's largest elsewhere.
+    below = np.maximum.reduceat(np.where(is_largest, 0, count), first)
+    second = np.where(np.bincount(group[is_largest]) > 1, largest, below)
+    elsewhere = np.where(is_largest, second[group], largest[group])
     matched = np.bincount(owner, weights=np.minimum(count, elsewhere), minlength=n)
     return matched.astype(np.float64), np.bincount(owner, weights=count, minlength=n).astype(np.float64)
 

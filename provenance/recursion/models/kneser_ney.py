@@ -61,12 +61,13 @@ def fit(ids: NDArray[np.integer], offsets: Ids, *, order: int, vocabulary: int) 
     keys: list[Ids] = []
     for k in range(1, order + 1):
         if k == 1:
-            codes = stream
+            unique = np.flatnonzero(np.bincount(stream, minlength=radix))
+            inverse = _places(unique, radix)[stream]
         else:
             codes = np.empty_like(stream)
             codes[0] = 0  # a start symbol; its key stands for nothing
             codes[1:] = ranked[-1][:-1] * radix + stream[1:]
-        unique, inverse = np.unique(codes, return_inverse=True)
+            unique, inverse = np.unique(codes, return_inverse=True)
         keys.append(unique)
         ranked.append(inverse)
 
@@ -77,8 +78,9 @@ def fit(ids: NDArray[np.integer], offsets: Ids, *, order: int, vocabulary: int) 
         count = np.bincount(ranked[k - 1][ends], minlength=len(keys[k - 1])).astype(np.float64)
         if k < order:
             # Continuation count: in how many different (k+1)-grams is this k-gram the end?
-            first = np.unique(ranked[k][ends], return_index=True)[1]
-            continuation = np.bincount(ranked[k - 1][ends][first], minlength=len(keys[k - 1])).astype(np.float64)
+            end_of = np.full(len(keys[k]), -1, dtype=np.int64)
+            end_of[ranked[k][ends]] = ranked[k - 1][ends]  # the same wherever the longer one stands
+            continuation = np.bincount(end_of[end_of >= 0], minlength=len(keys[k - 1])).astype(np.float64)
             begins = np.zeros(len(keys[k - 1]), dtype=np.bool_)
             if k > 1:
                 positions = ends[stream[ends - k + 1] == vocabulary]
@@ -106,6 +108,13 @@ def _padded(ids: NDArray[np.integer], offsets: Ids, order: int, vocabulary: int)
     stream = np.full(len(ids) + (len(offsets) - 1) * pad, vocabulary, dtype=np.int64)
     stream[inside] = ids
     return stream, inside
+
+
+def _places(keys: Ids, size: int) -> Ids:
+    """For each number below `size` its place among `keys`, -1 where it is not one of them."""
+    places = np.full(size, -1, dtype=np.int64)
+    places[keys] = np.arange(len(keys))
+    return places
 
 
 def _find(level: Level, keys: Ids) -> Ids:
@@ -162,7 +171,8 @@ def sample(
     # Longest documents first, so that those still running are always a prefix.
     by_length = np.argsort(-lengths, kind="stable")
     sizes, starts = lengths[by_length], offsets[:-1][by_length]
-    start_symbol = _find(model.levels[0], np.array([model.vocabulary]))[0]
+    place = _places(model.levels[0].keys, radix)
+    start_symbol = place[model.vocabulary]
     # contexts[k - 1]: id of the last k tokens, -1 where the model has not seen them in a row.
     contexts = [np.full(len(lengths), start_symbol)]
     for k in range(2, model.order):
@@ -175,7 +185,7 @@ def sample(
         else:
             token = _decoded(model, contexts, rng.random(running), decoding)
         out[starts[:running] + step] = token
-        moved = [_find(model.levels[0], token)]
+        moved = [place[token]]
         for k in range(2, model.order):
             moved.append(_extend(model.levels[k - 1], contexts[k - 2], token, radix))
         contexts = moved
