@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from provenance.detectors.lm import load_causal_lm, load_encoder
+from provenance.detectors.stack import Stack
 from provenance.errors import DataError, NotFoundError
 from provenance.plugins import DETECTORS, Detector, MetadataDetector, TrainableDetector
 from provenance.tagging.crossval import Labelled, held_out_scores
@@ -142,6 +143,28 @@ def test_linear_detectors_find_a_writers_tic(
     detector = make(name).fit(texts, labels)
     new = detector.score(written(20, tic="Moreover,", seed=2) + written(20, tic="And so", seed=3))
     assert new[:20].min() > new[20:].max()
+
+
+def test_generators_apart_get_a_voice_of_their_own_that_is_stored_too(
+    written: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    texts = [
+        *written(60, tic="Moreover,"),
+        *written(12, tic="Honestly,", seed=1),
+        *written(60, tic="And so", seed=2),
+    ]
+    labels = np.arange(len(texts)) < 72
+    groups = ["a/old"] * 60 + ["a/new"] * 12 + ["a"] * 60
+    one, two = (Stack(apart).fit(texts, labels, groups) for apart in ("", "new"))
+    assert [len(stack.voices) for stack in (one, two)] == [1, 2]
+    human, unseen = written(40, tic="And so", seed=3), written(40, tic="Honestly,", seed=4)
+    margin = [(stack.score(unseen).min() - stack.score(human).max()) for stack in (one, two)]
+    assert margin[1] > margin[0]
+    two.save(tmp_path / "d")
+    loaded = Stack.load(tmp_path / "d")
+    assert loaded.version == two.version
+    assert np.array_equal(loaded.score(unseen), two.score(unseen))
+    assert Stack("nobody").fit(texts, labels, groups).version == one.version
 
 
 def test_another_version_of_the_weights_is_refused(fitted: Callable[[str], Any], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ PLAIN = "She closed the door and waited. Nobody came until the morning, and then
     "collected",
     [
         "She closed the door and waited.\nNobody came until the morning,\nand then it was only the cat.",
+        "She closed the door and waited.\\r\\n\\nNobody came until the morning, and then it was only the cat.",
         "## She closed the door and waited.\n\n- Nobody came until the morning, and then it was only the cat.",
         "She closed   the door and waited.\r\n\tNobody came until the morning, and then it was only the cat. ",
         "**She closed** the door and waited. [Nobody](https://a) came until the morning, and then it was only the cat.",
@@ -23,13 +24,17 @@ PLAIN = "She closed the door and waited. Nobody came until the morning, and then
         "She closed the door and waited. Nobody came until the morning, and then it was only the cat. Then the",
     ],
 )
-def test_one_text_collected_in_nine_ways_is_one_text(collected: str) -> None:
+def test_one_text_collected_in_ten_ways_is_one_text(collected: str) -> None:
     assert normalise(collected) == PLAIN
 
 
 def test_quotes_dashes_and_tokeniser_spacing_are_made_alike() -> None:
     assert normalise("“I do n't know”—she said…") == '"I don\'t know" - she said...'
     assert normalise("``I don't know''--she said...") == '"I don\'t know" - she said...'
+
+
+def test_a_latex_command_is_no_written_out_line_break() -> None:
+    assert normalise(r"The mass of \nu is small.") == r"The mass of \nu is small."
 
 
 def test_only_the_first_words_count_and_a_huge_text_is_cut_first() -> None:

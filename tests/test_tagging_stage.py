@@ -231,6 +231,21 @@ def test_calibrated_tags_flag_at_the_promised_rate_and_the_share_is_estimated(tr
     assert local["low"] <= 20 / 70 <= local["high"] == local["high_if_known"] < 1
 
 
+def test_a_calibration_that_is_refused_leaves_the_one_before_it(trained: Run, tmp_path: Path) -> None:
+    ok(trained("tag", "calibrate", "crawl", "--human", "known", "--json"))
+    ok(trained("tag", "run", "crawl", "--json"))
+    same = tmp_path / "same.jsonl"
+    text = (
+        "And so the old house stood by the river, and nobody who lived in the town had ever seen it open its door. " * 3
+    )
+    same.write_text("".join(json.dumps({"id": i, "text": text}) + "\n" for i in range(5)), encoding="utf-8")
+    ok(trained("corpus", "add", "same", str(same), "--key-field", "id", "--origin", "human"))
+    refused = trained("tag", "calibrate", "crawl", "--human", "same")
+    assert refused.exit_code == 3
+    assert "nothing to calibrate" in refused.stderr
+    assert ok(trained("tag", "run", "crawl", "--json"))["rows"][0]["changed"] == 0
+
+
 def test_a_conflict_weighs_what_the_local_calibration_says_as_explain_does(trained: Run) -> None:
     ok(trained("tag", "calibrate", "crawl", "--human", "known", "--json"))
     ok(trained("tag", "run", "crawl", "--json"))

@@ -24,14 +24,19 @@ class Ngram(LinearDetector):
     name: ClassVar[str] = "ngram"
     algorithm: ClassVar[int] = 1
 
-    def fit_tokens(self, tokens: Tokens, is_model: NDArray[np.bool_], groups: Sequence[str] | None) -> Self:
-        """Learn from normalised, tokenised texts."""
-        rows = _matrix(tokens)
+    @staticmethod
+    def features(tokens: Tokens) -> csr_matrix:
+        """Hashed n-grams, sparse."""
+        indptr, indices, values = ngram_rows(tokens)
+        return csr_matrix((values, indices, indptr), shape=(len(indptr) - 1, NUM_FEATURES))
+
+    def fit_features(self, features: csr_matrix, is_model: NDArray[np.bool_], groups: Sequence[str] | None) -> Self:
+        """Learn from rows of `features`."""
         levels = np.zeros(NUM_FEATURES, dtype=np.int8)
         scales = np.zeros(len(FAMILIES), dtype=np.float32)
         for k in range(len(FAMILIES)):
             columns = slice(k * _SIZE, (k + 1) * _SIZE)
-            part = rows[:, columns]
+            part = features[:, columns]
             weights = fit_fisher(part, is_model, groups=groups, ridge=_RIDGE)
             spread = float(np.std((part @ weights)[~is_model])) or 1.0
             top = float(np.quantile(np.abs(weights[weights != 0]), 0.9999)) or 1.0
@@ -39,15 +44,10 @@ class Ngram(LinearDetector):
             scales[k] = top / _LEVELS / spread / len(FAMILIES)
         return type(self)({"levels": levels, "scales": scales})
 
-    def score_tokens(self, tokens: Tokens) -> NDArray[np.float64]:
-        """The score of every tokenised text, in scope or not."""
-        return np.asarray(_matrix(tokens) @ self._weights(), dtype=np.float64)
+    def score_features(self, features: csr_matrix) -> NDArray[np.float64]:
+        """The score of every row of `features`."""
+        return np.asarray(features @ self._weights(), dtype=np.float64)
 
     def _weights(self) -> NDArray[np.float32]:
         arrays: dict[str, NDArray[Any]] = self.arrays
         return np.asarray(arrays["levels"] * np.repeat(arrays["scales"], _SIZE), dtype=np.float32)
-
-
-def _matrix(tokens: Tokens) -> csr_matrix:
-    indptr, indices, values = ngram_rows(tokens)
-    return csr_matrix((values, indices, indptr), shape=(len(indptr) - 1, NUM_FEATURES))

@@ -10,7 +10,7 @@ import html
 import re
 import unicodedata
 
-NORMALISER_VERSION = 1
+NORMALISER_VERSION = 2
 """Part of every detector's version: a text normalised otherwise gets another score."""
 MAX_WORDS = 200
 
@@ -34,6 +34,8 @@ _TYPOGRAPHY = str.maketrans(
     }
 )
 _LINE_LEAD = re.compile(r"^[ \t]*(?:[>#]+|[-*+•]|\(?\d{1,2}[.)])[ \t]+", re.MULTILINE)
+# Line breaks that an export wrote out: \\n, but not the \\nu of LaTeX.
+_WRITTEN_BREAK = re.compile(r"(?:\\r)?\\n(?![a-z])")
 _LINK = re.compile(r"!?\[([^\]\n]{0,200})\]\([^)\n]{0,400}\)")
 _URL = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+")
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
@@ -82,6 +84,8 @@ def _plain(text: str) -> str:
         text = _LINK.sub(r"\1", text)
     if "://" in text or "www." in text or "@" in text:
         text = _URL.sub(" ", text)
+    if "\\n" in text:
+        text = _WRITTEN_BREAK.sub("\n", text)
     if "\n" in text or text[:1] in ">#-*+•(0123456789":
         text = _LINE_LEAD.sub("", text)
     if not text.isascii():

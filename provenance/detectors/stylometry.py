@@ -22,33 +22,35 @@ class Stylometry(LinearDetector):
     name: ClassVar[str] = "stylometry"
     algorithm: ClassVar[int] = 1
 
-    def fit_tokens(self, tokens: Tokens, is_model: NDArray[np.bool_], groups: Sequence[str] | None) -> Self:
-        """Learn from normalised, tokenised texts."""
-        raw = _features(tokens)
-        centre, scale = raw.mean(axis=0), raw.std(axis=0)
+    @staticmethod
+    def features(tokens: Tokens) -> NDArray[np.float32]:
+        """Rates and shares, dense."""
+        # Rates are skewed; their square root is not, and a doubled rare word does not count double.
+        return np.sqrt(np.maximum(style_matrix(tokens), 0.0))
+
+    def fit_features(
+        self, features: NDArray[np.float32], is_model: NDArray[np.bool_], groups: Sequence[str] | None
+    ) -> Self:
+        """Learn from rows of `features`."""
+        centre, scale = features.mean(axis=0), features.std(axis=0)
         scale[scale == 0] = 1.0
-        weights = fit_fisher(np.clip((raw - centre) / scale, -_CLIP, _CLIP), is_model, groups=groups, ridge=_RIDGE)
+        weights = fit_fisher(np.clip((features - centre) / scale, -_CLIP, _CLIP), is_model, groups=groups, ridge=_RIDGE)
         arrays = {"centre": centre, "scale": scale, "weights": weights}
         fitted = type(self)({key: value.astype(np.float32) for key, value in arrays.items()})
-        human = fitted.score_tokens(tokens)[~is_model]
+        human = fitted.score_features(features)[~is_model]
         spread = float(human.std()) or 1.0
         arrays["weights"] = weights / spread
         return type(self)({key: value.astype(np.float32) for key, value in arrays.items()})
 
-    def score_tokens(self, tokens: Tokens) -> NDArray[np.float64]:
-        """The score of every tokenised text, in scope or not."""
-        return np.asarray(self._scaled(tokens) @ self.arrays["weights"], dtype=np.float64)
+    def score_features(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The score of every row of `features`."""
+        return np.asarray(self._scaled(features) @ self.arrays["weights"], dtype=np.float64)
 
     def contributions(self, tokens: Tokens) -> list[dict[str, float]]:
         """Per text, what each feature adds to the score; for explaining."""
-        added = self._scaled(tokens) * self.arrays["weights"]
+        added = self._scaled(self.features(tokens)) * self.arrays["weights"]
         return [dict(zip(STYLE_FEATURES, row.tolist(), strict=True)) for row in added]
 
-    def _scaled(self, tokens: Tokens) -> NDArray[np.float32]:
+    def _scaled(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         arrays = self.arrays
-        return np.asarray(np.clip((_features(tokens) - arrays["centre"]) / arrays["scale"], -_CLIP, _CLIP))
-
-
-def _features(tokens: Tokens) -> NDArray[np.float32]:
-    # Rates are skewed; their square root is not, and a doubled rare word does not count double.
-    return np.sqrt(np.maximum(style_matrix(tokens), 0.0))
+        return np.asarray(np.clip((features - arrays["centre"]) / arrays["scale"], -_CLIP, _CLIP))

@@ -35,15 +35,24 @@ class LinearDetector(ABC):
 
     def fit(self, texts: Sequence[str], is_model: NDArray[np.bool_], groups: Sequence[str] | None = None) -> Self:
         """Learn from raw texts; `groups` names each text's domain. Raises DataError on one class only."""
-        return self.fit_tokens(tokenise([normalise(text) for text in texts]), is_model, groups)
+        return self.fit_features(self.features(tokenise([normalise(text) for text in texts])), is_model, groups)
+
+    @staticmethod
+    @abstractmethod
+    def features(tokens: Tokens) -> Any:
+        """What the detector reads of each tokenised text: one row, dense or sparse."""
 
     @abstractmethod
-    def fit_tokens(self, tokens: Tokens, is_model: NDArray[np.bool_], groups: Sequence[str] | None) -> Self:
-        """Learn from normalised, tokenised texts."""
+    def fit_features(self, features: Any, is_model: NDArray[np.bool_], groups: Sequence[str] | None) -> Self:
+        """Learn from rows of `features`."""
 
     @abstractmethod
+    def score_features(self, features: Any) -> NDArray[np.float64]:
+        """The score of every row of `features`."""
+
     def score_tokens(self, tokens: Tokens) -> NDArray[np.float64]:
         """The score of every tokenised text, in scope or not."""
+        return self.score_features(self.features(tokens))
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """A score in standard deviations of human training texts; NaN where a text is out of scope."""

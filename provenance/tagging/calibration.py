@@ -67,13 +67,15 @@ def calibrate(
     local = calibrate_locally(detector, opened.detector.version, opened.reading, human.ref, scores)
     if labelled is not None:
         local = calibrate_on_labels(local, opened.detector.score(labelled.texts), labelled.is_model)
+    # Before anything is stored: a sample whose scores do not vary is refused here.
+    power = local.power_at(rate)
     shift = Profile.of(texts).shift(_texts(catalog, info, _PROFILE_TEXTS))
     params = {"corpus": info.corpus, "human": human.ref, "detector": detector, "labelled": labelled_ref}
     with catalog.activity("tag calibrate", params) as activity:
         activity.inputs.extend([f"corpus:{info.ref}", f"corpus:{human.ref}"])
         with activity.commit() as con:
             add_calibration(con, local.to_row(info.corpus, labelled_ref or None), activity.activity_id)
-    return Calibrated(local=local, shift=shift, power=local.power_at(rate))
+    return Calibrated(local=local, shift=shift, power=power)
 
 
 def estimate(

@@ -126,7 +126,8 @@ def _speaking(catalog: Catalog, text: str) -> tuple[list[tuple[float, str]], lis
         scores = detector.score_tokens(tokenise([clean, *rest]))
         ranked = sorted(zip((scores[0] - scores[1:]).tolist(), sentences, strict=True), reverse=True)
         spans += [(round(value, 3), sentence) for value, sentence in ranked[:_SPANS] if value > 0]
-    style = next(member for member in detector.members if isinstance(member, Stylometry))
-    added = style.contributions(tokenise([clean]))[0]
+    tokens = tokenise([clean])
+    style = next(member for member in detector.loudest(tokens) if isinstance(member, Stylometry))
+    added = style.contributions(tokens)[0]
     ranked_features = sorted(added.items(), key=lambda item: -abs(item[1]))[:_FEATURES]
     return spans, [(name, round(value, 3)) for name, value in ranked_features]
