@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -265,29 +266,53 @@ def conformal(reading: Reading) -> dict[str, dict[str, float]]:
     return found
 
 
-def few_labels(reading: Reading) -> dict[str, float]:
-    """Expected calibration error on held-out domains after 20 human and 20 model labels, mean of 50 draws."""
+def few_labels(reading: Reading) -> dict[str, dict[str, float]]:
+    """Expected calibration error on held-out domains after 20 human and 20 model labels, mean of 50 draws.
+
+    `by_chance` is what the same probabilities would show if they were exactly right: few texts fill ten bins unevenly.
+    """
     found = {}
     humans, models = np.asarray(reading.human_domains), np.asarray(reading.model_domains)
     for domain in CHAT_DOMAINS:
         own, other = reading.human_scores[humans == domain], reading.model_scores[models == domain]
-        errors = []
+        elsewhere = without_domain(reading, domain)
+        errors, by_chance = [], []
         for trial in range(50):
             rng = stream(trial, "labels", domain)
             h, m = rng.permutation(own), rng.permutation(other)
             n = min(len(h), len(m)) - 20
-            local = calibrate_locally("stack", reading.version, reading, "20 humans", h[:20])
-            labelled = calibrate_on_labels(local, np.r_[h[:20], m[:20]], np.arange(40) >= 20)
+            local = calibrate_locally("stack", reading.version, elsewhere, "20 humans", h[:20])
+            labelled = calibrate_on_labels(local, elsewhere, np.r_[h[:20], m[:20]], np.arange(40) >= 20)
             log_lr = labelled.log_lr(np.r_[h[20 : 20 + n], m[20 : 20 + n]])
-            errors.append(calibration_error(1 / (1 + np.exp(-log_lr)), np.arange(2 * n) >= n))
-        found[domain] = round(float(np.mean(errors)), 4)
+            p_model = 1 / (1 + np.exp(-log_lr))
+            errors.append(calibration_error(p_model, np.arange(2 * n) >= n))
+            by_chance.append(calibration_error(p_model, rng.random(2 * n) < p_model))
+        found[domain] = {
+            "texts": 2 * n,
+            "error": round(float(np.mean(errors)), 4),
+            "by_chance": round(float(np.mean(by_chance)), 4),
+        }
     return found
+
+
+def without_domain(reading: Reading, domain: str) -> Reading:
+    """What was known before the domain was seen."""
+    humans, models = np.asarray(reading.human_domains) != domain, np.asarray(reading.model_domains) != domain
+    return replace(
+        reading,
+        human_scores=reading.human_scores[humans],
+        human_domains=np.asarray(reading.human_domains)[humans].tolist(),
+        model_scores=reading.model_scores[models],
+        model_domains=np.asarray(reading.model_domains)[models].tolist(),
+        model_generators=np.asarray(reading.model_generators)[models].tolist(),
+    )
 
 
 def prevalence(reading: Reading) -> dict[str, Any]:
     """Shares 0 to 1 in corpora from each held-out domain; model references come from the other domains.
 
     A corpus has 500 texts, or as many as the domain has human texts left: none occurs twice where that can be helped.
+    A domain with few human texts gives half of them as the known ones; `humans` and `corpus` tell the sizes.
 
     `one` corpora hold the texts of one generator, `all` those of every generator of the domain; wiki_squad's are base
     models, which the detector cannot tell apart: there a bound must hold although a point cannot.
@@ -295,7 +320,7 @@ def prevalence(reading: Reading) -> dict[str, Any]:
     settings = {"200 humans": (200, 0), "100 humans": (100, 0), "200 humans + 150 model texts": (200, 150)}
     found: dict[str, Any] = {}
     for setting, (num_human, num_model) in settings.items():
-        trials = []
+        trials, sizes = [], {}
         for domain in (*CHAT_DOMAINS, "wiki_squad"):
             for share in SHARES:
                 for trial in range(TRIALS):
@@ -303,14 +328,13 @@ def prevalence(reading: Reading) -> dict[str, Any]:
                     if drawn is None:
                         continue
                     scores, known, reference, mix = drawn
+                    sizes[domain] = {"humans": len(known), "corpus": len(scores)}
                     estimate = estimate_share(scores, known, reference, seed=trial)
                     trials.append((domain, share, mix, estimate))
         chat = [one for one in trials if one[0] in CHAT_DOMAINS]
         found[setting] = {
             **share_figures(chat),
-            "by_domain": {
-                d: share_figures([one for one in trials if one[0] == d]) for d in sorted({t[0] for t in trials})
-            },
+            "by_domain": {d: sizes[d] | share_figures([one for one in trials if one[0] == d]) for d in sorted(sizes)},
             "by_generators": {m: share_figures([one for one in chat if one[2] == m]) for m in ("one", "all")},
             "error_by_share": {
                 str(s): share_figures([one for one in chat if one[1] == s])["mean_absolute_error"] for s in SHARES

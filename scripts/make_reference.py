@@ -63,7 +63,7 @@ def detectors_page() -> str:
         "attacks": _flat(found["attacks_on_held_out_domains"], "disguise of the model texts"),
         "one_threshold": _flat(found["one_threshold_for_all"], "domain"),
         "conformal": _flat(found["conformal_200_local_humans"], "domain"),
-        "calibration_error": _pairs(found["calibration_error_20_and_20"], "domain held out", "calibration error"),
+        "calibration_error": _flat(found["calibration_error_20_and_20"], "domain held out"),
         "prevalence": _flat(
             {name: _plain(body) for name, body in _parts(found["prevalence"]).items()}, "known local texts"
         ),

@@ -11,8 +11,6 @@ from provenance.errors import DataError
 
 Floats = NDArray[np.float64]
 _MIN_PER_CLASS = 10
-_PRIOR_TEXTS = 20
-"""How many local labels a calibration made elsewhere is worth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +56,17 @@ def fit_calibration(
     scores: NDArray[np.float64],
     is_model: NDArray[np.bool_],
     *,
+    weights: Floats | None = None,
     missed_share: float | None = None,
-    prior: Calibration | None = None,
 ) -> Calibration:
-    """Logistic calibration from held-out scores; NaN scores are left out.
+    """Logistic calibration (Platt's) from held-out scores; NaN scores are left out.
 
-    `missed_share` defaults to twice the share of the model texts that score below the human median. With a `prior`,
-    made elsewhere on many texts, a few local labels move it as far as they can justify; without one the fit is Platt's.
-    Local labels show the generators in question themselves, so no more are taken for missed than so few can rule out.
-    Raises DataError when a class has fewer than 10 scores or the scores do not vary.
+    `weights` are relative inside a class; both classes always weigh the same. `missed_share` defaults to twice the
+    share of the model texts that score below the human median. Raises DataError when a class has fewer than 10 scores
+    or the scores do not vary.
     """
     known = np.isfinite(scores)
+    weights = (np.ones(len(scores)) if weights is None else weights)[known]
     scores, is_model = scores[known], is_model[known]
     num_model, num_human = int(is_model.sum()), int((~is_model).sum())
     if min(num_model, num_human) < _MIN_PER_CLASS:
@@ -77,48 +75,37 @@ def fit_calibration(
         )
     if scores.std() == 0:
         raise DataError(f"all {len(scores)} scores are {scores[0]:g}: nothing to calibrate")
-    slope, intercept = _logistic_fit(scores, is_model, prior)
-    least = 1 / (num_model + (_PRIOR_TEXTS if prior is not None else 0) + 2)
+    slope, intercept = _logistic_fit(scores, is_model, weights)
     if missed_share is None:
         # Texts that score like people's fall below the human median as often as above it.
-        hidden = 2.0 * float(np.mean(scores[is_model] <= np.median(scores[~is_model])))
-        missed_share = hidden if prior is None else least
+        missed_share = 2.0 * float(np.mean(scores[is_model] <= np.median(scores[~is_model])))
     return Calibration(
         slope=slope,
         intercept=intercept,
-        num_human=num_human + (prior.num_human if prior is not None else 0),
-        num_model=num_model + (prior.num_model if prior is not None else 0),
-        missed_share=min(max(missed_share, least), 1.0),
+        num_human=num_human,
+        num_model=num_model,
+        missed_share=min(max(missed_share, 1 / (num_model + 2)), 1.0),
     )
 
 
-def _logistic_fit(scores: Floats, is_model: NDArray[np.bool_], prior: Calibration | None) -> tuple[float, float]:
+def _logistic_fit(scores: Floats, is_model: NDArray[np.bool_], weights: Floats) -> tuple[float, float]:
     """Slope and intercept that make slope * score + intercept a log likelihood ratio."""
     from scipy.optimize import minimize
 
     num_model, num_human = int(is_model.sum()), int((~is_model).sum())
     centre, scale = float(scores.mean()), float(scores.std())
-    # Platt's smoothing stands in for a prior where there is none.
-    smooth = 1.0 if prior is None else 0.0
-    target = np.where(is_model, (num_model + smooth) / (num_model + 2 * smooth), smooth / (num_human + 2 * smooth))
+    target = np.where(is_model, (num_model + 1) / (num_model + 2), 1 / (num_human + 2))
     # Each class weighs the same, so the fitted log odds are log likelihood ratios.
-    weight = np.where(is_model, 0.5 / num_model, 0.5 / num_human)
+    weight = 0.5 * weights / np.where(is_model, weights[is_model].sum(), weights[~is_model].sum())
     x = (scores - centre) / scale
-    start, pull = np.array([1.0, 0.0]), np.zeros(2)
-    if prior is not None:
-        start = np.array([prior.slope * scale, prior.slope * centre + prior.intercept])
-        # Slopes elsewhere vary by about half of their size, intercepts by about one.
-        spread = np.array([0.5 * max(start[0], 0.1), 1.0])
-        pull = 1.0 / (spread**2 * len(scores))
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         z = parameters[0] * x + parameters[1]
         error = weight * (1.0 / (1.0 + np.exp(-np.clip(z, -500, 500))) - target)
-        away = parameters - start
-        value = float(np.sum(weight * (np.logaddexp(0.0, z) - target * z)) + 0.5 * np.sum(pull * away**2))
-        return value, np.array([error @ x, error.sum()]) + pull * away
+        value = float(np.sum(weight * (np.logaddexp(0.0, z) - target * z)))
+        return value, np.array([error @ x, error.sum()])
 
-    found = minimize(loss, start, jac=True, method="BFGS").x
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x
     # A detector that is worse than chance here says nothing; it is not read backwards.
     slope = max(float(found[0]), 0.0) / scale
     return slope, (float(found[1]) if slope > 0 else 0.0) - slope * centre

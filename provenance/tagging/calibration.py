@@ -66,7 +66,7 @@ def calibrate(
     scores = opened.detector.score(texts)
     local = calibrate_locally(detector, opened.detector.version, opened.reading, human.ref, scores)
     if labelled is not None:
-        local = calibrate_on_labels(local, opened.detector.score(labelled.texts), labelled.is_model)
+        local = calibrate_on_labels(local, opened.reading, opened.detector.score(labelled.texts), labelled.is_model)
     # Before anything is stored: a sample whose scores do not vary is refused here.
     power = local.power_at(rate)
     shift = Profile.of(texts).shift(_texts(catalog, info, _PROFILE_TEXTS))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from provenance.errors import DataError
 from provenance.tagging.calibrate import Calibration, fit_calibration
 from provenance.tagging.conformal import MIN_POWER, HumanReference, needed_humans
+from provenance.tagging.few_labels import calibrate_few
 from provenance.tagging.reading import Reading, local_model_scores
 
 Floats = NDArray[np.float64]
@@ -106,15 +107,25 @@ def calibrate_locally(
     )
 
 
-def calibrate_on_labels(local: LocalReading, scores: Floats, is_model: NDArray[np.bool_]) -> LocalReading:
-    """The same, with the likelihood ratio corrected by local labels (20 of each kind do). Raises DataError on fewer.
+def calibrate_on_labels(
+    local: LocalReading, reading: Reading | None, scores: Floats, is_model: NDArray[np.bool_]
+) -> LocalReading:
+    """The same, with the likelihood ratio made from local labels (20 of each kind do). Raises DataError on fewer.
 
     The local human sample counts among the human labels.
     """
-    known = local.human.scores
-    standardised = local.human.standardised(np.concatenate([known, scores]))
-    labels = np.concatenate([np.zeros(len(known), dtype=bool), is_model])
-    return replace(local, calibration=fit_calibration(standardised, labels, prior=local.calibration))
+    human = np.concatenate([local.human.scores, scores[~is_model]])
+    few = calibrate_few(human, scores[is_model], reading) if reading is not None else None
+    if few is None:
+        labels = np.concatenate([np.zeros(len(human), dtype=bool), np.ones(int(is_model.sum()), dtype=bool)])
+        few = fit_calibration(np.concatenate([human, scores[is_model]]), labels)
+    return replace(local, calibration=_standardised(few, local.human))
+
+
+def _standardised(raw: Calibration, human: HumanReference) -> Calibration:
+    """The same calibration for scores in standard deviations of the local humans."""
+    centre, spread = float(human.scores.mean()), float(human.scores.std())
+    return replace(raw, slope=raw.slope * spread, intercept=raw.intercept + raw.slope * centre)
 
 
 def _bounded(calibration: Calibration, num_human: int) -> Calibration:

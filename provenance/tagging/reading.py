@@ -19,7 +19,8 @@ from provenance.tagging.crossval import Labelled
 from provenance.tagging.shift import Profile
 
 READING, REFERENCE = "reading.json", "reference.npz"
-_MIN_LOCAL = 20
+MIN_LOCAL = 20
+"""Fewer texts than this of one domain or generator say nothing of where its scores lie."""
 Floats = NDArray[np.float64]
 
 
@@ -111,13 +112,20 @@ def make_reading(name: str, version: str, data: Labelled, held_out: Floats, prof
     )
 
 
+def human_scores_by_domain(reading: Reading) -> list[Floats]:
+    """Reference human scores of every domain that has enough of them."""
+    domains = np.asarray(reading.human_domains)
+    by_domain = [reading.human_scores[domains == name] for name in np.unique(domains)]
+    return [scores for scores in by_domain if len(scores) >= MIN_LOCAL]
+
+
 def local_model_scores(reading: Reading) -> tuple[Floats, list[tuple[str, str]]]:
     """Reference model scores in standard deviations of their domain's humans; each one's (domain, generator)."""
     humans = np.asarray(reading.human_domains)
     out, cells = [], []
     for domain in sorted(set(reading.model_domains)):
         own = reading.human_scores[humans == domain]
-        if len(own) < _MIN_LOCAL:
+        if len(own) < MIN_LOCAL:
             continue
         rows = [i for i, name in enumerate(reading.model_domains) if name == domain]
         out.append(HumanReference.of(own).standardised(reading.model_scores[rows]))
@@ -131,9 +139,9 @@ def _local_calibration(scores: Floats, is_model: NDArray[np.bool_], domains: NDA
     for domain in np.unique(domains):
         rows = domains == domain
         own = scores[rows & ~is_model]
-        if np.isfinite(own).sum() >= _MIN_LOCAL and (rows & is_model).any():
+        if np.isfinite(own).sum() >= MIN_LOCAL and (rows & is_model).any():
             standardised[rows] = HumanReference.of(own).standardised(scores[rows])
     known = np.isfinite(standardised)
-    if min((known & is_model).sum(), (known & ~is_model).sum()) < _MIN_LOCAL:
+    if min((known & is_model).sum(), (known & ~is_model).sum()) < MIN_LOCAL:
         return None
     return fit_calibration(standardised, is_model)
