@@ -28,8 +28,8 @@ Member = Stylometry | Ngram
 MEMBERS: tuple[type[Stylometry] | type[Ngram], ...] = (Stylometry, Ngram)
 
 # log(exp(S a) + exp(S b - D)) / S of voices a and b: close to the larger one. Nats per standard deviation, and what
-# the second must pay for being asked as well. Picked among some 60 pairs (1 to 4, 0 to 5) by the mean TPR at 1 % FPR on
-# texts of older and newer models, domains held out: 3.5 finds a percentage point more of the older, ten fewer of the newer.
+# the second must pay for being asked as well. Picked among some 60 pairs (1 to 4, 0 to 5) by the mean TPR at 1 % FPR
+# of older and newer models, domains held out: 3.5 finds a percentage point more of the older, ten fewer of the newer.
 _SHARPNESS = 2.0
 _DISCOUNT = 2.5
 

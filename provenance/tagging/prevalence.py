@@ -22,7 +22,10 @@ from provenance.tagging.metrics import Interval, clopper_pearson
 Floats = NDArray[np.float64]
 
 MIN_HUMANS = 50
-_EDGES = np.array([-np.inf, -1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, np.inf])
+_EDGES = np.array([-np.inf, -0.75, 0.25, 1.0, 1.75, 2.5, np.inf])
+"""In standard deviations of the local humans. Wide bins: 200 humans fill them evenly, and how known
+generators' scores scatter inside them need not hold for this corpus. Mean error of shares in the benchmark: 0.036; with
+nine bins 0.040, with fourteen 0.041."""
 _SHARES = np.linspace(0.0, 1.0, 201)
 _SHARE_PRIOR = 1 / np.sqrt((_SHARES + 0.0025) * (1.0025 - _SHARES))
 """Jeffreys' prior of a share: few corpora are half and half, many are all of one kind."""
