@@ -99,16 +99,19 @@ def _preview(plans: "list[Plan]", out: Output) -> None:
         "finished": seen.finished,
         "seconds": seen.seconds,
         "disk_bytes": seen.disk_bytes,
+        "growing": seen.growing,
         "machine": seen.machine,
     }
+    # The first generations are tried, and where data accumulate the later ones are larger.
+    about = "at least" if seen.growing else "about"
     lines = [
         f"experiment   {record['experiment']} (world {plan.experiment.world})",
         f"policies     {', '.join(policy.name for policy in plan.policies)}",
         f"points       {len(plans)}",
         f"runs         {seen.runs} ({len(plan.policies)} policies, {len(plan.experiment.seeds)} seeds)",
         f"generations  {seen.generations}, {seen.finished} of them finished",
-        f"time         about {seen.seconds:.0f} s on this machine ({seen.machine})",
-        f"disk         about {human_bytes(seen.disk_bytes)}",
+        f"time         {about} {seen.seconds:.0f} s on this machine ({seen.machine})",
+        f"disk         {about} {human_bytes(seen.disk_bytes)}",
     ]
     out.record("provenance.experiment.plan/1", record, text="\n".join(lines))
 

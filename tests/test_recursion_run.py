@@ -259,6 +259,14 @@ def test_a_preview_writes_nothing_and_counts_what_is_left(tmp_path):
     assert preview([small]).finished == seen.generations
 
 
+def test_a_preview_says_whether_later_generations_cost_more(tmp_path):
+    small = plan(tmp_path)
+    assert preview([small]).growing
+    of_one_size = [policy for policy in small.policies if policy.name != "accumulate"]
+    assert len(of_one_size) == len(small.policies) - 1
+    assert not preview([replace(small, policies=of_one_size)]).growing
+
+
 def test_a_manifest_that_cannot_be_written_leaves_no_generation(tmp_path):
     with pytest.raises(TypeError):
         write_generation(tmp_path / "1", {"kept": {}}, {"generations": object()}, what="x")

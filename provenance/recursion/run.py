@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -408,6 +408,8 @@ class Preview:
     seconds: float
     """Estimated for what is not finished, on this machine, one process."""
     disk_bytes: int
+    growing: bool
+    """Whether a policy's training sets grow: its later generations cost more than the estimates say."""
     metrics: list[Measured]
     """The first plan's numbers at generation 0."""
     machine: str
@@ -437,22 +439,33 @@ def preview(plans: Sequence[Plan]) -> Preview:
         runs=runs,
         generations=generations,
         finished=finished,
-        seconds=sum(seconds * sum(left[i * step : (i + 1) * step]) for i, (seconds, _, _) in enumerate(tried)),
-        disk_bytes=round(sum(size for _, size, _ in tried) * len(plans) / max(len(tried), 1)),
-        metrics=tried[0][2] if tried else [],
+        seconds=sum(one.seconds * sum(left[i * step : (i + 1) * step]) for i, one in enumerate(tried)),
+        disk_bytes=round(sum(one.disk_bytes for one in tried) * len(plans) / max(len(tried), 1)),
+        growing=any(one.growing for one in tried),
+        metrics=tried[0].metrics if tried else [],
         machine=f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}",
     )
 
 
-def _try(plan: Plan) -> tuple[float, float, list[Measured]]:
-    """Seconds per generation, bytes of the whole plan, and generation 0's metrics."""
+class _Tried(NamedTuple):
+    seconds: float
+    """Per generation."""
+    disk_bytes: float
+    """Of the whole plan."""
+    growing: bool
+    metrics: list[Measured]
+    """Of generation 0."""
+
+
+def _try(plan: Plan) -> _Tried:
     experiment, world = plan.experiment, build_world(plan)
     costs: list[float] = []
     first: list[Measured] = []
     size = weights = 0
+    growing = False
     with PoolEvaluator() as evaluator:
         for run in plan.runs[: len(plan.policies)]:  # one seed, every policy
-            pool, warm = _pool(plan, run, world, evaluator), []
+            pool, warm, drawn = _pool(plan, run, world, evaluator), [], []
             for turn in turns(
                 world, pool, run.policy, seed=run.seed, generations=min(3, experiment.generations),
                 metrics=_metrics(experiment), measure_every=experiment.record_every,
@@ -465,14 +478,16 @@ def _try(plan: Plan) -> tuple[float, float, list[Measured]]:
                 )
                 weights = sum(array.nbytes for array in world.weights(turn.model).values())
                 warm.append(turn.seconds)
+                drawn.append(sum(turn.training.trained_on.values()))
                 # What a first turn takes may be what is done once, so a second is looked at before it counts as slow.
                 if min(warm) > (_SLOW_SECONDS if len(warm) > 1 else 10 * _SLOW_SECONDS):
                     break
             # The first of several pays for what is done once; the last of them is measured, the others as planned.
             quick, measured = min(warm), warm[-1]
             costs.append(quick + (measured - quick) / experiment.record_every)
+            growing = growing or drawn[-1] > drawn[0]
             if min(warm) > _SLOW_SECONDS:
                 break
     total = len(experiment.seeds) * (1 + len(plan.policies) * experiment.generations)
     kept = weights * (total if experiment.keep_models else len(experiment.seeds))
-    return sum(costs) / len(costs), size * total + kept, first
+    return _Tried(sum(costs) / len(costs), size * total + kept, growing, first)
