@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from provenance.detectors.likelihood import Likelihood
 from provenance.detectors.lm import load_causal_lm, load_encoder
+from provenance.detectors.pooling import Encoder
 from provenance.detectors.stack import Stack
 from provenance.errors import DataError, NotFoundError
 from provenance.plugins import DETECTORS, Detector, MetadataDetector, TrainableDetector
@@ -21,26 +23,6 @@ ODD = ["", "word", "a" * 5000, "\x00\ufffd\u200b", "今天天气很好。" * 30,
 METADATA = {"declared", "date"}
 NEURAL = {"likelihood", "transformer", "watermark"}
 TRAINABLE = sorted(set(DETECTORS) - METADATA - {"boilerplate", "watermark"})
-
-
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A causal language model of a few thousand parameters with a byte tokenizer, as a folder."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    folder = tmp_path_factory.mktemp("tiny")
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate([*alphabet, "<end>"])}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
-    fast.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = transformers.GPT2Config(vocab_size=257, n_positions=512, n_embd=16, n_layer=1, n_head=2)
-    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
@@ -215,19 +197,19 @@ def test_a_model_stored_in_half_precision_runs_in_single_on_a_processor(tiny_mod
         assert load(str(tmp_path), "cpu").dtype == torch.float32
 
 
-@pytest.mark.parametrize(("name", "reads"), [("likelihood", "_measure"), ("transformer", "_pooled")])
+@pytest.mark.parametrize(
+    ("name", "reader", "reads"), [("likelihood", Likelihood, "_measure"), ("transformer", Encoder, "pooled")]
+)
 def test_a_model_reads_a_text_once_in_cross_validation_and_keeps_none_that_it_scores(
-    name: str, reads: str, make: Callable[[str], Any], labelled: Labelled, monkeypatch: pytest.MonkeyPatch
+    name: str, reader: type, reads: str, make: Callable[[str], Any], labelled: Labelled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = np.r_[np.flatnonzero(labelled.is_model)[:12], np.flatnonzero(~labelled.is_model)[:12]]
     some = labelled.take(rows)
     folds = np.arange(24) % 3
     blank = make(name)
     read: list[str] = []
-    measure = getattr(type(blank), reads)
-    monkeypatch.setattr(
-        type(blank), reads, lambda self, texts, *rest: (read.extend(texts), measure(self, texts, *rest))[1]
-    )
+    measure = getattr(reader, reads)
+    monkeypatch.setattr(reader, reads, lambda self, texts, *rest: (read.extend(texts), measure(self, texts, *rest))[1])
     fitted = blank.fit(some.texts, some.is_model, some.groups)
     held_out_scores(blank, some, folds)
     assert len(read) == len(set(some.texts))

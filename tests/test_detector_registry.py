@@ -1,5 +1,7 @@
 """Registries of known texts: what is found again, what is not, and how often chance is taken for a match."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -73,8 +75,26 @@ def test_a_paraphrase_is_found_among_other_answers_to_the_same_prompt(known: lis
 def test_scores_are_signed_and_absent_for_tiny_texts(registry: OutputRegistry, known: list[list[str]]) -> None:
     texts = [" ".join(known[0]), "too short to tell", ""]
     assert registry.score(texts) == pytest.approx([-np.log10(1 / 300), np.nan, np.nan], nan_ok=True)
-    human = HumanRegistry(registry._arrays)
+    human = HumanRegistry(arrays=registry._arrays)
     assert human.score(texts) == pytest.approx([np.log10(1 / 300), np.nan, np.nan], nan_ok=True)
+
+
+def test_with_an_encoder_the_nearest_in_meaning_is_named_and_stays_so_after_loading(
+    tiny_model: Path, tmp_path: Path, known: list[list[str]]
+) -> None:
+    pytest.importorskip("transformers")
+    texts = [" ".join(words) for words in known[:25]]
+    registry = OutputRegistry(model=str(tiny_model)).register(texts).measure_chance(texts[20:])
+    match = registry.lookup([texts[3]])[0]
+    assert match.like == 3
+    # The text itself is known: cosine 1, up to the half precision that vectors are kept in.
+    assert match.meaning[0] == pytest.approx(1.0, abs=2e-3)
+    assert 0 <= match.meaning[1] <= 2
+    assert len(match.measures) == 5
+    registry.save(tmp_path)
+    again = OutputRegistry.load(tmp_path)
+    assert again.version == registry.version
+    np.testing.assert_allclose(again.score(texts), registry.score(texts))
 
 
 def test_an_empty_registry_says_how_it_is_filled() -> None:

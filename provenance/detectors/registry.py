@@ -3,8 +3,10 @@
 Copies and excerpts: share of 4-word sequences found in one known text (containment). Paraphrases keep the vocabulary
 and lose the sequences: there the margin counts, TF-IDF cosine with the nearest known text minus that with the
 runner-up, because a text on the same subject is near to many and a paraphrase to one. Where one prompt was answered
-several times the runner-up is a sibling, and the lead over the twentieth nearest counts instead. All three are read
-against texts known to be unrelated, so a score is -log10 of a p-value.
+several times the runner-up is a sibling, and the lead over the twentieth nearest counts instead. With a sentence
+encoder (`-o model=`) the cosine of meanings and its lead are looked at too: of rewrites by an assistant that keep no
+phrase, words find four in five among 120 known texts and meanings nearly all. Every measure is read against texts
+known to be unrelated, so a score is -log10 of a p-value.
 """
 
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ from scipy.sparse import csr_matrix
 
 from provenance.detectors.fisher import check_two_classes
 from provenance.detectors.normalise import normalise
+from provenance.detectors.pooling import Encoder
 from provenance.detectors.tokens import WORD, tokenise
 from provenance.detectors.weights import load_weights, save_weights, weights_digest
 from provenance.errors import DataError
@@ -43,18 +46,20 @@ class Match:
     containment: float
     """Share of the shorter text's 4-word sequences that occur in the other."""
     like: int
-    """Index of the known text nearest in vocabulary."""
+    """Index of the known text nearest in meaning, or in vocabulary without an encoder."""
     margin: float
-    """Cosine with `like` minus cosine with the runner-up."""
+    """TF-IDF cosine with the nearest in vocabulary minus that with the runner-up."""
     lead: float
-    """Cosine with `like` minus cosine with the one `_SIBLINGS` places after it."""
+    """The same against the one `_SIBLINGS` places after it."""
+    meaning: tuple[float, ...] = ()
+    """With an encoder: cosine with the nearest in meaning, and its lead over the one `_SIBLINGS` places after it."""
     p_value: float = np.nan
     """How often an unrelated text stands out as much by the measure it stands out most by."""
 
     @property
-    def measures(self) -> tuple[float, float, float]:
+    def measures(self) -> tuple[float, ...]:
         """Each higher the closer the match."""
-        return self.containment, self.margin, self.lead
+        return self.containment, self.margin, self.lead, *self.meaning
 
 
 class Chance:
@@ -87,10 +92,11 @@ class OutputRegistry:
     name: ClassVar[str] = "registry"
     kind: ClassVar[EvidenceKind] = EvidenceKind.NEAR_DUPLICATE
     score_is: ClassVar[str] = "minus_log10_p"
-    algorithm: ClassVar[int] = 2
+    algorithm: ClassVar[int] = 3
     sign: ClassVar[float] = 1.0
 
-    def __init__(self, arrays: dict[str, NDArray[Any]] | None = None) -> None:
+    def __init__(self, *, model: str = "", device: str = "cpu", arrays: dict[str, NDArray[Any]] | None = None) -> None:
+        self._encoder = Encoder(model, device) if model else None
         self._arrays = arrays
         self._vectors: csr_matrix | None = None
 
@@ -116,9 +122,7 @@ class OutputRegistry:
         words, first = _words(texts)
         grams, owner = _grams(words, first)
         order = np.lexsort((owner, grams))
-        document_frequency = np.zeros(1 << _VOCABULARY_BITS, dtype=np.int32)
         counts = _count_matrix(words, first)
-        np.add.at(document_frequency, counts.indices, 1)
         arrays: dict[str, NDArray[Any]] = {
             "gram": grams[order],
             "gram_of": owner[order].astype(np.int32),
@@ -126,15 +130,20 @@ class OutputRegistry:
             "word": counts.indices.astype(np.int32),
             "word_count": counts.data.astype(np.float32),
             "word_first": counts.indptr.astype(np.int64),
-            "document_frequency": document_frequency,
+            "document_frequency": np.bincount(counts.indices, minlength=counts.shape[1]).astype(np.int32),
             "null": np.empty((3, 0)),
         }
-        return type(self)(arrays)
+        if self._encoder is not None:
+            arrays["meaning"] = self._meanings(texts).astype(np.float16)
+            arrays["null"] = np.empty((5, 0))
+        return self._with(arrays)
 
     def measure_chance(self, unrelated: Sequence[str]) -> Self:
         """The same registry, knowing how well texts that come from none of it match."""
-        null = np.array([match.measures for match in self.lookup(unrelated)], dtype=np.float64).reshape(-1, 3)
-        return type(self)({**self._filled(), "null": np.ascontiguousarray(null.T)})
+        arrays = self._filled()
+        matches = self.lookup(unrelated)
+        null = np.array([match.measures for match in matches], dtype=np.float64).reshape(-1, len(arrays["null"]))
+        return self._with({**arrays, "null": np.ascontiguousarray(null.T)})
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """-log10 of the p-value of the best match (its negative for known human text); NaN for tiny texts."""
@@ -156,6 +165,7 @@ class OutputRegistry:
         grams, owner = _grams(words, first)
         vectors = self._known_vectors()
         similarity = (_tf_idf(_count_matrix(words, first), arrays) @ vectors.T).tocsr()
+        alike = self._meanings(texts) @ arrays["meaning"].astype(np.float32).T if self._encoder is not None else None
         chance = Chance(arrays["null"])
         found = []
         for i in range(len(texts)):
@@ -164,10 +174,15 @@ class OutputRegistry:
             columns = similarity.indices[similarity.indptr[i] : similarity.indptr[i + 1]]
             like, margin, lead = -1, 0.0, 0.0
             if len(row):
-                top = np.partition(np.append(row, np.zeros(_SIBLINGS)), -_SIBLINGS - 1)[-_SIBLINGS - 1 :]
-                like = int(columns[np.argmax(row)])
-                margin, lead = float(np.max(top) - np.sort(top)[-2]), float(np.max(top) - np.min(top))
-            match = Match(copy_of=copy_of, containment=containment, like=like, margin=margin, lead=lead)
+                nearest, runner_up, last = _standing_out(row)
+                like, margin, lead = int(columns[np.argmax(row)]), nearest - runner_up, nearest - last
+            meaning: tuple[float, ...] = ()
+            if alike is not None:
+                nearest, _, last = _standing_out(alike[i])
+                like, meaning = int(np.argmax(alike[i])), (nearest, nearest - last)
+            match = Match(
+                copy_of=copy_of, containment=containment, like=like, margin=margin, lead=lead, meaning=meaning
+            )
             found.append(replace(match, p_value=chance.p_value(match.measures)))
         return found
 
@@ -185,6 +200,18 @@ class OutputRegistry:
         best = int(np.argmax(shared / size))
         return int(owners[best]), float(shared[best] / size[best])
 
+    def _meanings(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32[texts, width], each of length one."""
+        assert self._encoder is not None
+        pooled = self._encoder.pooled([normalise(text) for text in texts])
+        lengths = np.linalg.norm(pooled, axis=1, keepdims=True)
+        return np.asarray(pooled / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+    def _with(self, arrays: dict[str, NDArray[Any]]) -> Self:
+        filled = type(self)(arrays=arrays)
+        filled._encoder = self._encoder
+        return filled
+
     def _known_vectors(self) -> csr_matrix:
         if self._vectors is None:
             arrays = self._filled()
@@ -195,12 +222,14 @@ class OutputRegistry:
 
     def save(self, folder: Path) -> None:
         """Write hashes and counts; no text is stored."""
-        save_weights(folder, self.name, self.algorithm, self._filled(), {})
+        card = {"model": self._encoder.name if self._encoder is not None else ""}
+        save_weights(folder, self.name, self.algorithm, self._filled(), card)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote. Raises DataError."""
-        return cls(load_weights(folder, cls.name, cls.algorithm)[0])
+        """Read what `save` wrote. Raises DataError, also when the encoder is gone."""
+        arrays, card = load_weights(folder, cls.name, cls.algorithm)
+        return cls(model=card["model"], arrays=arrays)
 
     def _filled(self) -> dict[str, NDArray[Any]]:
         if self._arrays is None:
@@ -257,3 +286,10 @@ def _tf_idf(counts: csr_matrix, arrays: dict[str, NDArray[Any]]) -> csr_matrix:
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     norms = np.sqrt(np.bincount(rows, values**2, minlength=counts.shape[0]))
     return csr_matrix((values / np.maximum(norms, 1e-12)[rows], counts.indices, counts.indptr), shape=counts.shape)
+
+
+def _standing_out(similarity: NDArray[Any]) -> tuple[float, float, float]:
+    """Similarity with the nearest text, the runner-up, and the one `_SIBLINGS` places after the nearest."""
+    padded = np.append(similarity, np.zeros(_SIBLINGS))
+    top = np.sort(np.partition(padded, -_SIBLINGS - 1)[-_SIBLINGS - 1 :])
+    return float(top[-1]), float(top[-2]), float(top[0])

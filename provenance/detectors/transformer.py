@@ -5,7 +5,7 @@ With `epochs > 0` all of it is trained, which wants a GPU and thousands of texts
 the encoder as safetensors.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.detectors.fisher import check_two_classes, fit_fisher
-from provenance.detectors.lm import load_encoder, load_tokenizer
 from provenance.detectors.normalise import normalise
+from provenance.detectors.pooling import BATCH_TEXTS, Encoder, chunks
 from provenance.detectors.scope import abstentions
 from provenance.detectors.tokens import tokenise
 from provenance.detectors.weights import load_weights, save_weights, weights_digest
@@ -23,8 +23,6 @@ from provenance.errors import ConfigError
 from provenance.seeds import integer, stream
 from provenance.types import EvidenceKind
 
-_MAX_TOKENS = 320
-_BATCH_TEXTS = 16
 _TEXTS_AT_ONCE = 4
 """Of a batch in training, whose activations all stay in memory: 16 at once took 13 GB at 135 M parameters."""
 _RIDGE = 1.0
@@ -45,12 +43,8 @@ class Transformer:
     ) -> None:  # fmt: skip
         if not model:
             raise ConfigError("transformer needs a model", hint="-o model=FOLDER_OR_HUB_NAME")
-        self._model_name, self._device = model, device
         self._epochs, self._seed = int(epochs), int(seed)
-        self._tokenizer = load_tokenizer(model)
-        if self._tokenizer.pad_token is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
-        self._encoder = load_encoder(model, device).eval()
+        self._encoder = Encoder(model, device)
         self._arrays = arrays
         self._seen: dict[str, NDArray[np.float32]] = {}
 
@@ -91,54 +85,36 @@ class Transformer:
         return out
 
     def _embedded(self, texts: Sequence[str], *, remember: bool = False) -> NDArray[np.float32]:
-        """`_pooled`, but for texts that are remembered."""
+        """Pooled, but for texts that are remembered."""
         fresh = list(dict.fromkeys(text for text in texts if text not in self._seen))
-        measured = dict(zip(fresh, self._pooled(fresh), strict=True)) if fresh else {}
+        measured = dict(zip(fresh, self._encoder.pooled(fresh), strict=True)) if fresh else {}
         rows = [measured[text] if text in measured else self._seen[text] for text in texts]
         if remember:
             self._seen.update(measured)
         return np.stack(rows)
-
-    def _pooled(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """float32[texts, width]: the mean of the last hidden states."""
-        import torch
-
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        out: list[Any] = [None] * len(texts)
-        with torch.inference_mode():
-            for rows in _chunks(order, _BATCH_TEXTS):
-                pooled = self._forward([texts[i] for i in rows]).float().cpu().numpy()
-                for i, row in zip(rows, pooled, strict=True):
-                    out[i] = row
-        return np.asarray(np.stack(out), dtype=np.float32)
-
-    def _forward(self, texts: list[str]) -> Any:
-        batch = self._tokenizer(texts, truncation=True, max_length=_MAX_TOKENS, padding=True, return_tensors="pt")
-        mask = batch["attention_mask"].to(self._device)
-        hidden = self._encoder(input_ids=batch["input_ids"].to(self._device), attention_mask=mask).last_hidden_state
-        return (hidden * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp_min(1)
 
     def _tune(self, texts: Sequence[str], is_model: NDArray[np.bool_]) -> None:
         """Train encoder and a throw-away logistic head end to end; the head that is kept is fitted afterwards."""
         import torch
 
         torch.manual_seed(integer(self._seed, "transformer", "head"))
-        head = torch.nn.Linear(self._encoder.config.get_text_config().hidden_size, 1).to(self._device)
-        parameters = [*self._encoder.parameters(), *head.parameters()]
+        encoder, device = self._encoder.model, self._encoder.device
+        head = torch.nn.Linear(self._encoder.width, 1).to(device)
+        parameters = [*encoder.parameters(), *head.parameters()]
         optimiser = torch.optim.AdamW(parameters, lr=_LEARNING_RATE)
-        labels = torch.tensor(is_model, dtype=torch.float32, device=self._device)
-        self._encoder.train()
+        labels = torch.tensor(is_model, dtype=torch.float32, device=device)
+        encoder.train()
         for epoch in range(self._epochs):
             order = stream(self._seed, "transformer", "order", epoch).permutation(len(texts)).tolist()
-            for rows in _chunks(order, _BATCH_TEXTS):
+            for rows in chunks(order, BATCH_TEXTS):
                 optimiser.zero_grad()
-                for part in _chunks(rows, _TEXTS_AT_ONCE):
-                    logits = head(self._forward([texts[i] for i in part]))[:, 0]
+                for part in chunks(rows, _TEXTS_AT_ONCE):
+                    logits = head(self._encoder.forward([texts[i] for i in part]))[:, 0]
                     loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels[part], reduction="sum")
                     (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(parameters, 1.0)
                 optimiser.step()
-        self._encoder.eval()
+        encoder.eval()
 
     def save(self, folder: Path) -> None:
         """Write the encoder if it was tuned, then head and card."""
@@ -146,9 +122,9 @@ class Transformer:
             raise RuntimeError("transformer is not trained: call fit or load")
         folder.mkdir(parents=True, exist_ok=True)
         if self._epochs > 0:
-            self._encoder.save_pretrained(folder / "encoder")
-            self._tokenizer.save_pretrained(folder / "encoder")
-        card = {"model": self._model_name, "tuned": self._epochs > 0}
+            self._encoder.model.save_pretrained(folder / "encoder")
+            self._encoder.tokenizer.save_pretrained(folder / "encoder")
+        card = {"model": self._encoder.name, "tuned": self._epochs > 0}
         save_weights(folder, self.name, self.algorithm, self._arrays, card)
 
     @classmethod
@@ -156,8 +132,3 @@ class Transformer:
         """Read what `save` wrote. Raises DataError, also when the encoder is gone."""
         arrays, card = load_weights(folder, cls.name, cls.algorithm)
         return cls(model=str(folder / "encoder") if card["tuned"] else card["model"], arrays=arrays)
-
-
-def _chunks(order: list[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
