@@ -8,7 +8,7 @@ from .common import Output, dry_run_option, human_bytes, note, progress_bar, wit
 
 if TYPE_CHECKING:
     from provenance.catalog.store import Catalog
-    from provenance.recursion.run import Plan
+    from provenance.recursion.plan import Plan
 
 
 @click.group()
@@ -88,7 +88,7 @@ def _finished(catalog: "Catalog", out: Output, name: str) -> None:
 
 
 def _preview(plans: "list[Plan]", out: Output) -> None:
-    from provenance.recursion.run import preview
+    from provenance.recursion.preview import preview
 
     plan, seen = plans[0], preview(plans)
     record = {

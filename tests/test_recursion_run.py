@@ -21,7 +21,9 @@ from provenance.recursion.in_catalog import (
     stored_experiment,
 )
 from provenance.recursion.manifest import alone, digest, read_arrays, read_manifest, write_generation
-from provenance.recursion.run import Plan, preview, run_experiment
+from provenance.recursion.plan import Plan
+from provenance.recursion.preview import preview
+from provenance.recursion.run import run_experiment
 
 WORDS = ("red", "old", "big", "sad"), ("cat", "dog", "fox"), ("hat", "car", "cup", "box", "map")
 TINY = 'name = "a"\nworld = "ngram"\ngenerations = 1\npolicies = ["replace"]\nbudget = {documents = 5}\n'
@@ -246,6 +248,16 @@ def test_a_full_disk_under_the_catalog_names_generation_and_policy_and_resumes(b
     list(run_in_catalog(books, plan_experiment(books, described)))
     count = "select count(*), count(distinct generation) from generations where run_id = 'tale/replace-s0'"
     assert rows(books, count) == [(3, 3)]
+
+
+def test_a_run_that_another_process_is_at_is_refused_and_the_others_are_not(tmp_path):
+    small = plan(tmp_path)
+    first, other = small.runs[0], small.runs[1]
+    with alone(small.folder / first.run_id):
+        with pytest.raises(ProvenanceError, match=rf"run '{first.name}' .* is under way in another process"):
+            list(run_experiment(small))
+        assert {result.run.name for result in run_experiment(replace(small, only=[other.name]))} == {other.name}
+    assert len(list(run_experiment(small))) == len(small.runs) * (1 + small.experiment.generations)
 
 
 def test_a_preview_writes_nothing_and_counts_what_is_left(tmp_path):

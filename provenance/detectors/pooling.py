@@ -20,7 +20,7 @@ class Encoder:
         self.tokenizer = load_tokenizer(name)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        self.model = load_encoder(name, device).eval()
+        self.model = load_encoder(name, device)
 
     def pooled(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32[texts, width], the order of `texts`; texts of like length share a batch."""

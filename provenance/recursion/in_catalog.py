@@ -28,8 +28,9 @@ from provenance.errors import ConfigError, DataError, NotFoundError
 from provenance.mixing.policy import Share, shipped_files, shipped_tables
 from provenance.recursion.config import Experiment, Real, experiments_of, load_experiments
 from provenance.recursion.documents import Detect, RealTexts
+from provenance.recursion.plan import Plan
 from provenance.recursion.recorder import CatalogRecorder
-from provenance.recursion.run import Plan, Result, run_experiment
+from provenance.recursion.run import Result, run_experiment
 from provenance.tagging.log_lr import to_log_lr
 from provenance.tagging.stored import open_detector
 

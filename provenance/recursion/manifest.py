@@ -62,11 +62,14 @@ def write_generation(folder: Path, arrays: Mapping[str, Arrays], manifest: Mappi
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes out of `folder` until the block ends, waiting for one that is in it. A kill lets go."""
+def alone(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Keep other processes out of `folder` until the block ends. A kill lets go.
+
+    Waits for one that is in it, or raises BlockingIOError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
 

@@ -17,7 +17,8 @@ from provenance.catalog.store import Catalog
 from provenance.corpus.record import Recorded, record_corpus
 from provenance.plugins import METRICS
 from provenance.recursion.documents import RealTexts
-from provenance.recursion.run import Plan, Result, Run
+from provenance.recursion.plan import Plan, Run
+from provenance.recursion.run import Result
 from provenance.types import LineageEdge, Relation
 
 FLUSH_SECONDS = 1.0
