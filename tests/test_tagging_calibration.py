@@ -129,6 +129,8 @@ def test_local_labels_are_read_on_the_scale_of_the_local_humans() -> None:
     assert raw is not None
     done = calibrate_on_labels(local(), elsewhere([1.0, 2.0]), scores, labels)
     np.testing.assert_allclose(done.log_lr(scores), raw.log_lr(scores))
+    # 200 local humans and 20 labelled ones, however many are known elsewhere.
+    assert done.log_lr(np.array([99.0]))[0] == pytest.approx(math.log(221))
 
 
 def test_p_values_are_ranks_among_the_human_scores() -> None:

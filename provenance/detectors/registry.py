@@ -221,7 +221,7 @@ class OutputRegistry:
         return self._vectors
 
     def save(self, folder: Path) -> None:
-        """Write hashes and counts; no text is stored."""
+        """Write hashes, counts and vectors; no text is stored."""
         card = {"model": self._encoder.name if self._encoder is not None else ""}
         save_weights(folder, self.name, self.algorithm, self._filled(), card)
 

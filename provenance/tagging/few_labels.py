@@ -50,7 +50,12 @@ def calibrate_few(human: Floats, model: Floats, reading: Reading) -> Calibration
         # The labels show the very generators: no more are taken for missed than so few can rule out.
         missed_share=1 / (len(model) + _SPREAD_TEXTS + 2),
     )
-    return replace(fitted, slope=fitted.slope / spread, intercept=fitted.intercept - fitted.slope * place / spread)
+    return replace(
+        fitted,
+        slope=fitted.slope / spread,
+        intercept=fitted.intercept - fitted.slope * place / spread,
+        num_human=len(human),  # what is read against n local humans may not claim more than n humans can show
+    )
 
 
 def _mean_score(local: Floats, known: list[Floats]) -> float:
