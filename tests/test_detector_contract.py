@@ -127,6 +127,11 @@ def test_linear_detectors_find_a_writers_tic(
     assert new[:20].min() > new[20:].max()
 
 
+def test_a_voice_for_a_generator_that_wrote_nothing_is_refused(labelled: Labelled) -> None:
+    with pytest.raises(NotFoundError, match="no generator named 'gpt5'"):
+        train(Stack("gpt5"), labelled)
+
+
 def test_generators_apart_get_a_voice_of_their_own_that_is_stored_too(
     written: Callable[..., list[str]], tmp_path: Path
 ) -> None:

@@ -5,7 +5,6 @@ A second voice can be given to generators that write unlike the others. One dire
 that finds the smaller group hardly better than chance (AUROC 0.81 on domains unseen, with a voice of its own 0.90).
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -21,8 +20,6 @@ from provenance.detectors.tokens import Tokens, tokenise
 from provenance.detectors.trained import score_in_batches
 from provenance.detectors.weights import load_weights, save_weights, weights_digest
 from provenance.types import EvidenceKind
-
-logger = logging.getLogger(__name__)
 
 Member = Stylometry | Ngram
 MEMBERS: tuple[type[Stylometry] | type[Ngram], ...] = (Stylometry, Ngram)
@@ -68,8 +65,6 @@ class Stack:
         rows = [np.arange(len(texts))]
         if self.apart and own.sum() >= 2:
             rows.append(np.flatnonzero(~is_model | own))
-        elif self.apart:
-            logger.warning("stack: no texts of %s to learn from: no second voice", ", ".join(sorted(self.apart)))
         fitted = type(self)(",".join(sorted(self.apart)))
         fitted.voices = tuple(
             tuple(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from provenance.detectors.fisher import check_two_classes
 from provenance.detectors.weights import CARD, read_card
+from provenance.errors import NotFoundError
 from provenance.plugins import TrainableDetector
 from provenance.tagging.crossval import Labelled, domain_folds, generator_folds, held_out_scores, usable_folds
 from provenance.tagging.leaks import Leak, leak_report
@@ -61,9 +62,14 @@ class Trained:
 def train(blank: TrainableDetector, data: Labelled) -> Trained:
     """Fit on everything; read from what was held out.
 
-    Raises DataError on one class only, and when nothing can be held out, before anything is fitted.
+    Raises, before anything is fitted, DataError on one class only and when nothing can be held out, NotFoundError when
+    a generator that shall have a voice of its own wrote none of the texts.
     """
     check_two_classes(data.is_model)
+    # In a fold such a generator may be missing; in the whole it is a slip of the pen that would cost its voice.
+    for name in sorted(getattr(blank, "apart", ())):
+        if name not in data.generators:
+            raise NotFoundError.of("generator", name, set(data.generators) - {""})
     if blank.score_is == "raw":
         # Fitting can take hours: what would stop the cross-validation after it is said before it.
         usable_folds(data, domain_folds(data))
