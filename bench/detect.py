@@ -297,13 +297,14 @@ def few_labels(reading: Reading) -> dict[str, dict[str, float]]:
 
 def without_domain(reading: Reading, domain: str) -> Reading:
     """What was known before the domain was seen."""
-    humans, models = np.asarray(reading.human_domains) != domain, np.asarray(reading.model_domains) != domain
+    of_human, of_model = np.asarray(reading.human_domains), np.asarray(reading.model_domains)
+    humans, models = of_human != domain, of_model != domain
     return replace(
         reading,
         human_scores=reading.human_scores[humans],
-        human_domains=np.asarray(reading.human_domains)[humans].tolist(),
+        human_domains=of_human[humans].tolist(),
         model_scores=reading.model_scores[models],
-        model_domains=np.asarray(reading.model_domains)[models].tolist(),
+        model_domains=of_model[models].tolist(),
         model_generators=np.asarray(reading.model_generators)[models].tolist(),
     )
 

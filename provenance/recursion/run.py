@@ -62,7 +62,8 @@ def run_experiment(plan: Plan, recorder: Recorder | None = None) -> Iterator[Res
     if hasattr(world, "scratch"):  # worlds that train for long keep the state of the training under way
         world.scratch = plan.folder / plan.experiment.name / "scratch"
     metrics = metrics_of(plan.experiment)
-    _claim(plan)
+    with alone(plan.folder / plan.experiment.name):
+        _claim(plan)
     with PoolEvaluator() as evaluator:
         for run in plan.runs:
             with _claimed(plan, run):
@@ -221,11 +222,6 @@ def _write(plan: Plan, run: Run, folder: Path, pending: list[tuple[Turn, dict[st
 def _claim(plan: Plan) -> None:
     """Tie the experiment's name to its settings and each policy's name to its shares: no resume mixes two plans."""
     folder = plan.folder / plan.experiment.name
-    with alone(folder):
-        _claim_alone(plan, folder)
-
-
-def _claim_alone(plan: Plan, folder: Path) -> None:
     file = folder / "plan.json"
     mine: dict[str, Any] = {
         "fingerprint": plan.fingerprint(),
