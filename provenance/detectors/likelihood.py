@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.detectors.fisher import fit_fisher
-from provenance.detectors.lm import load_causal_lm, load_tokenizer
+from provenance.detectors.lm import load_causal_lm, load_tokenizer, parameters_digest
 from provenance.detectors.normalise import normalise
 from provenance.detectors.scope import abstentions
 from provenance.detectors.tokens import tokenise
@@ -60,7 +60,7 @@ class Likelihood:
     def version(self) -> str:
         """Algorithm number, the models' parameters as a hash, and the hash of trained weights."""
         trained = f"+{weights_digest(self._arrays)[:12]}" if self._arrays else ""
-        return f"{self.algorithm}+{_parameters_digest(self._model)}{trained}"
+        return f"{self.algorithm}+{parameters_digest(self._model)}{trained}"
 
     def fit(self, texts: Sequence[str], is_model: NDArray[np.bool_], groups: Sequence[str] | None = None) -> Self:
         """Learn weights over the features; texts out of scope are left out. Raises DataError on one class only."""
@@ -218,14 +218,3 @@ def _batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
         else:
             batches.append([i])
     return batches
-
-
-def _parameters_digest(model: Any) -> str:
-    """A short hash of a model's configuration and of a sample of its parameters."""
-    import hashlib
-
-    digest = hashlib.sha256(model.config.to_json_string(use_diff=False).encode())
-    for name, parameter in model.named_parameters():
-        flat = parameter.detach().flatten()
-        digest.update(name.encode() + flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:12]

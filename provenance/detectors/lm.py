@@ -4,6 +4,7 @@ Only safetensors are read, and a model that lacks some of its weights is refused
 random numbers and say so in a log.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,15 @@ def vocabulary_size(name: str, tokenizer: Any) -> int:
         config = _transformers("AutoConfig").from_pretrained(name)
         return int(config.get_text_config().vocab_size)
     return len(tokenizer)
+
+
+def parameters_digest(model: Any) -> str:
+    """A short hash of a model's configuration and of a sample of its parameters."""
+    digest = hashlib.sha256(model.config.to_json_string(use_diff=False).encode())
+    for name, parameter in model.named_parameters():
+        flat = parameter.detach().flatten()
+        digest.update(name.encode() + flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def _load(auto: str, name: str, device: str) -> Any:

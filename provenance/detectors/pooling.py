@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.detectors.lm import load_encoder, load_tokenizer
+from provenance.detectors.lm import load_encoder, load_tokenizer, parameters_digest
 
-MAX_TOKENS = 320
+_MAX_TOKENS = 320
 BATCH_TEXTS = 16
 
 
@@ -35,10 +35,15 @@ class Encoder:
 
     def forward(self, texts: list[str]) -> Any:
         """The same for one batch, as a tensor with its gradient: [texts, width]."""
-        batch = self.tokenizer(texts, truncation=True, max_length=MAX_TOKENS, padding=True, return_tensors="pt")
+        batch = self.tokenizer(texts, truncation=True, max_length=_MAX_TOKENS, padding=True, return_tensors="pt")
         mask = batch["attention_mask"].to(self.device)
         hidden = self.model(input_ids=batch["input_ids"].to(self.device), attention_mask=mask).last_hidden_state
         return (hidden * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp_min(1)
+
+    @property
+    def digest(self) -> str:
+        """Changes with the encoder's parameters."""
+        return parameters_digest(self.model)
 
     @property
     def width(self) -> int:

@@ -131,11 +131,10 @@ class OutputRegistry:
             "word_count": counts.data.astype(np.float32),
             "word_first": counts.indptr.astype(np.int64),
             "document_frequency": np.bincount(counts.indices, minlength=counts.shape[1]).astype(np.int32),
-            "null": np.empty((3, 0)),
+            "null": np.empty((3 if self._encoder is None else 5, 0)),
         }
         if self._encoder is not None:
             arrays["meaning"] = self._meanings(texts).astype(np.float16)
-            arrays["null"] = np.empty((5, 0))
         return self._with(arrays)
 
     def measure_chance(self, unrelated: Sequence[str]) -> Self:
@@ -222,14 +221,21 @@ class OutputRegistry:
 
     def save(self, folder: Path) -> None:
         """Write hashes, counts and vectors; no text is stored."""
-        card = {"model": self._encoder.name if self._encoder is not None else ""}
+        encoder = self._encoder
+        card = {"model": encoder.name, "encoder": encoder.digest} if encoder is not None else {"model": ""}
         save_weights(folder, self.name, self.algorithm, self._filled(), card)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote. Raises DataError, also when the encoder is gone."""
+        """Read what `save` wrote. Raises DataError, also when the encoder is gone or another one."""
         arrays, card = load_weights(folder, cls.name, cls.algorithm)
-        return cls(model=card["model"], arrays=arrays)
+        loaded = cls(model=card["model"], arrays=arrays)
+        if loaded._encoder is not None and loaded._encoder.digest != card["encoder"]:
+            raise DataError(
+                f"{folder}: {card['model']!r} is not the encoder whose vectors are registered",
+                hint=f"bring it back, or train the {cls.name} again",
+            )
+        return loaded
 
     def _filled(self) -> dict[str, NDArray[Any]]:
         if self._arrays is None:
