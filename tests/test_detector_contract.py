@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from provenance.detectors.likelihood import Likelihood
-from provenance.detectors.lm import load_causal_lm, load_encoder
+from provenance.detectors.lm import load_causal_lm, load_encoder, parameters_digest
 from provenance.detectors.pooling import Encoder
 from provenance.detectors.stack import Stack
 from provenance.errors import DataError, NotFoundError
@@ -200,6 +200,27 @@ def test_a_model_stored_in_half_precision_runs_in_single_on_a_processor(tiny_mod
     transformers.AutoModelForCausalLM.from_pretrained(tiny_model).half().save_pretrained(tmp_path)
     for load in (load_causal_lm, load_encoder):
         assert load(str(tmp_path), "cpu").dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["registry", "transformer"])
+def test_another_encoder_in_the_same_place_is_refused_in_another_precision_it_is_not(
+    name: str, labelled: Labelled, tiny_model: Path, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder, trained = tmp_path / "encoder", tmp_path / "detector"
+    shutil.copytree(tiny_model, folder)
+    rows = np.r_[np.flatnonzero(labelled.is_model)[:12], np.flatnonzero(~labelled.is_model)[:12]]
+    some = labelled.take(rows)
+    detector = DETECTORS.load(name)
+    detector(model=str(folder)).fit(some.texts, some.is_model, some.groups).save(trained)
+    other = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    other.half().save_pretrained(folder)
+    half = parameters_digest(load_encoder(str(folder), "cpu"))
+    assert half == parameters_digest(transformers.AutoModel.from_pretrained(folder, dtype="float16"))
+    other.transformer.wte.weight.data.add_(1.0)
+    other.save_pretrained(folder)
+    with pytest.raises(DataError, match="is another encoder than the one it was made with"):
+        detector.load(trained)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Registries of known texts: what is found again, what is not, and how often chance is taken for a match."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -96,18 +95,6 @@ def test_with_an_encoder_the_nearest_in_meaning_is_named_and_stays_so_after_load
     again = OutputRegistry.load(tmp_path)
     assert again.version == registry.version
     np.testing.assert_allclose(again.score(texts), registry.score(texts))
-
-
-def test_another_encoder_in_the_same_place_is_refused(tiny_model: Path, tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
-    folder, trained = tmp_path / "encoder", tmp_path / "registry"
-    shutil.copytree(tiny_model, folder)
-    OutputRegistry(model=str(folder)).register(["a text that is known to us"] * 2).save(trained)
-    other = transformers.AutoModelForCausalLM.from_pretrained(folder)
-    other.transformer.wte.weight.data.add_(1.0)
-    other.save_pretrained(folder)
-    with pytest.raises(DataError, match="is not the encoder whose vectors are registered"):
-        OutputRegistry.load(trained)
 
 
 def test_an_empty_registry_says_how_it_is_filled() -> None:

@@ -5,6 +5,7 @@ random numbers and say so in a log.
 """
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,11 @@ def vocabulary_size(name: str, tokenizer: Any) -> int:
 
 
 def parameters_digest(model: Any) -> str:
-    """A short hash of a model's configuration and of a sample of its parameters."""
-    digest = hashlib.sha256(model.config.to_json_string(use_diff=False).encode())
+    """A short hash of a model's configuration and of a sample of its parameters, whatever precision they run in."""
+    config = {
+        key: value for key, value in json.loads(model.config.to_json_string(use_diff=False)).items() if key != "dtype"
+    }
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for name, parameter in model.named_parameters():
         flat = parameter.detach().flatten()
         digest.update(name.encode() + flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes())

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.detectors.lm import load_encoder, load_tokenizer, parameters_digest
+from provenance.errors import DataError
 
 _MAX_TOKENS = 320
 BATCH_TEXTS = 16
@@ -44,6 +45,14 @@ class Encoder:
     def digest(self) -> str:
         """Changes with the encoder's parameters."""
         return parameters_digest(self.model)
+
+    def check(self, digest: str, where: str) -> None:
+        """Raise DataError unless this is the encoder that had `digest` when what is in `where` was made."""
+        if self.digest != digest:
+            raise DataError(
+                f"{where}: {self.name!r} is another encoder than the one it was made with",
+                hint="bring that one back, or train the detector again",
+            )
 
     @property
     def width(self) -> int:

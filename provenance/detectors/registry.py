@@ -230,11 +230,8 @@ class OutputRegistry:
         """Read what `save` wrote. Raises DataError, also when the encoder is gone or another one."""
         arrays, card = load_weights(folder, cls.name, cls.algorithm)
         loaded = cls(model=card["model"], arrays=arrays)
-        if loaded._encoder is not None and loaded._encoder.digest != card["encoder"]:
-            raise DataError(
-                f"{folder}: {card['model']!r} is not the encoder whose vectors are registered",
-                hint=f"bring it back, or train the {cls.name} again",
-            )
+        if loaded._encoder is not None:
+            loaded._encoder.check(card["encoder"], str(folder))
         return loaded
 
     def _filled(self) -> dict[str, NDArray[Any]]:

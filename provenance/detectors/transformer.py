@@ -35,7 +35,7 @@ class Transformer:
     name: ClassVar[str] = "transformer"
     kind: ClassVar[EvidenceKind] = EvidenceKind.DETECTOR
     score_is: ClassVar[str] = "raw"
-    algorithm: ClassVar[int] = 1
+    algorithm: ClassVar[int] = 2
 
     def __init__(
         self, *, model: str, epochs: int | str = 0, device: str = "cpu", seed: int | str = 0,
@@ -124,11 +124,14 @@ class Transformer:
         if self._epochs > 0:
             self._encoder.model.save_pretrained(folder / "encoder")
             self._encoder.tokenizer.save_pretrained(folder / "encoder")
-        card = {"model": self._encoder.name, "tuned": self._epochs > 0}
+        card = {"model": self._encoder.name, "encoder": self._encoder.digest, "tuned": self._epochs > 0}
         save_weights(folder, self.name, self.algorithm, self._arrays, card)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote. Raises DataError, also when the encoder is gone."""
+        """Read what `save` wrote. Raises DataError, also when the encoder is gone or another one."""
         arrays, card = load_weights(folder, cls.name, cls.algorithm)
-        return cls(model=str(folder / "encoder") if card["tuned"] else card["model"], arrays=arrays)
+        loaded = cls(model=str(folder / "encoder") if card["tuned"] else card["model"], arrays=arrays)
+        if not card["tuned"]:
+            loaded._encoder.check(card["encoder"], str(folder))
+        return loaded
