@@ -216,7 +216,7 @@ def theory(out: Output, *, quick: bool, seed: int) -> None:
     rejected. Exit code 1 when any row is not as it should be.
     """
     from provenance.errors import CheckFailedError
-    from provenance.recursion.theory.checks import run_checks
+    from provenance.recursion.theory.run import run_checks
 
     checks = []
     with progress_bar("theory", total=None) as (bar, task):

@@ -84,13 +84,3 @@ def wrong(id_: str, what: str, predicted: float, values: ArrayLike) -> Check:
     """A control: the mean of `values` must not agree with `predicted`."""
     check = of_mean(id_, what, predicted, values)
     return Check(id=id_, what=what, predicted=predicted, simulated=check.simulated, stderr=check.stderr, control=True)
-
-
-def run_checks(*, quick: bool, seed: int = 0) -> Iterator[Check]:
-    """All checks, in order. Quick mode takes under a minute on two cores; otherwise replicas are 16 times as many."""
-    from provenance.recursion.theory import checks_discrete, checks_gaussian, checks_other, checks_web
-
-    effort = Effort(scale=1 if quick else 16, seed=seed)
-    for module in (checks_gaussian, checks_web, checks_discrete, checks_other):
-        for group in module.GROUPS:
-            yield from group(effort)
