@@ -169,7 +169,8 @@ def boosted_style(train: Labelled) -> Score:
 def held_out_domains(data: Labelled, reading: Reading) -> dict[str, Any]:
     """Each domain scored by detectors that never saw it; `pooled` is one ranking over the three chat-model domains.
 
-    `all` ranks their model texts among the human texts of every domain, `assistant-2026` an assistant's of 2026.
+    `all` ranks their model texts among the human texts of every domain; so are those of an assistant of 2026, the
+    answers of some 200 models, and the stories of models of 2025, each domain of them left out as well.
     """
     domains = np.asarray(data.domains)
     scored: dict[str, dict[str, tuple[Floats, Floats]]] = {}
@@ -197,9 +198,13 @@ def held_out_domains(data: Labelled, reading: Reading) -> dict[str, Any]:
         }
         for name, by in scored.items()
     }
-    newer = reading.model_scores[np.isin(reading.model_generators, OURS[0])]
-    found["shipped"]["assistant-2026"] = figures(reading.human_scores, newer)
-    found["shipped"]["all"] = figures(reading.human_scores, reading.model_scores[theirs & (models != "wiki_squad")])
+    others = {
+        "all": theirs & np.isin(models, CHAT_DOMAINS),
+        "assistant-2026": np.isin(reading.model_generators, OURS[0]),
+        "answers": models == "answers",
+        "stories-2025": models == "stories",
+    }
+    found["shipped"] |= {name: figures(reading.human_scores, reading.model_scores[own]) for name, own in others.items()}
     return found
 
 

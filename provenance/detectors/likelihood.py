@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.detectors.fisher import fit_fisher
+from provenance.detectors.fisher import Design, fit_fisher
 from provenance.detectors.lm import load_causal_lm, load_tokenizer, parameters_digest
 from provenance.detectors.normalise import normalise
 from provenance.detectors.scope import abstentions
@@ -71,7 +71,7 @@ class Likelihood:
         scale[scale == 0] = 1.0
         scaled = np.clip((rows - centre) / scale, -4, 4)
         domains = [groups[i] for i in np.flatnonzero(known).tolist()] if groups is not None else None
-        weights = fit_fisher(scaled, labels, groups=domains, ridge=_RIDGE)
+        weights = fit_fisher(scaled, Design.of(labels, domains), ridge=_RIDGE)
         spread = float(np.std((scaled @ weights)[~labels])) or 1.0
         fitted = copy(self)
         fitted._arrays = {"centre": centre, "scale": scale, "weights": weights / spread}

@@ -1,14 +1,13 @@
 """The `ngram` detector: hashed n-grams of words, of masked words and of characters, one linear score each, averaged."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from provenance.detectors.fisher import fit_fisher
-from provenance.detectors.ngram_features import FAMILIES, NUM_BITS, NUM_FEATURES, ngram_rows
+from provenance.detectors.fisher import Design, fit_fisher
+from provenance.detectors.ngram_features import FAMILIES, NUM_BITS, NUM_FEATURES, ngram_matrix
 from provenance.detectors.tokens import Tokens
 from provenance.detectors.trained import LinearDetector
 
@@ -22,23 +21,22 @@ class Ngram(LinearDetector):
     """Weights are kept in one signed byte each: the shipped file stays small and the ranking does not change."""
 
     name: ClassVar[str] = "ngram"
-    algorithm: ClassVar[int] = 1
+    algorithm: ClassVar[int] = 2
 
     @staticmethod
     def features(tokens: Tokens) -> csr_matrix:
         """Hashed n-grams, sparse."""
-        indptr, indices, values = ngram_rows(tokens)
-        return csr_matrix((values, indices, indptr), shape=(len(indptr) - 1, NUM_FEATURES))
+        return ngram_matrix(tokens)
 
-    def fit_features(self, features: csr_matrix, is_model: NDArray[np.bool_], groups: Sequence[str] | None) -> Self:
+    def fit_features(self, features: csr_matrix, design: Design) -> Self:
         """Learn from rows of `features`."""
         levels = np.zeros(NUM_FEATURES, dtype=np.int8)
         scales = np.zeros(len(FAMILIES), dtype=np.float32)
         for k in range(len(FAMILIES)):
             columns = slice(k * _SIZE, (k + 1) * _SIZE)
             part = features[:, columns]
-            weights = fit_fisher(part, is_model, groups=groups, ridge=_RIDGE)
-            spread = float(np.std((part @ weights)[~is_model])) or 1.0
+            weights = fit_fisher(part, design, ridge=_RIDGE)
+            spread = float(np.std((part @ weights)[~design.is_model])) or 1.0
             top = float(np.quantile(np.abs(weights[weights != 0]), 0.9999)) or 1.0
             levels[columns] = np.clip(np.rint(weights / top * _LEVELS), -_LEVELS, _LEVELS)
             scales[k] = top / _LEVELS / spread / len(FAMILIES)

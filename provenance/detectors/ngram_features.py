@@ -1,29 +1,23 @@
 """Hashed n-grams of tokens, masked tokens and characters as sparse rows. Knows tokens; no labels, no weights."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from provenance.dedup.jit import helper, kernel
-from provenance.detectors.tokens import Tokens, mix, tokenise
+from provenance.detectors.tokens import Tokens, mix
 
 FAMILIES: tuple[str, ...] = ("word", "mask", "char")
 NUM_BITS = 17
 NUM_FEATURES = len(FAMILIES) << NUM_BITS
+WORDS = slice(0, 1 << NUM_BITS)
+"""The columns of the first family."""
 
 
-def ngram_matrix(texts: Sequence[str]) -> csr_matrix:
+def ngram_matrix(tokens: Tokens) -> csr_matrix:
     """One row per normalised text: 1 + log(count) per hashed n-gram, each family scaled to unit length."""
-    tokens = tokenise(texts)
-    indptr, indices, values = ngram_rows(tokens)
-    return csr_matrix((values, indices, indptr), shape=(len(texts), NUM_FEATURES))
-
-
-def ngram_rows(tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """The rows of `ngram_matrix` as indptr, indices, values."""
-    return _rows(tokens.buffer, tokens.bytes_first, tokens.first, tokens.hash, tokens.mask)
+    indptr, indices, values = _rows(tokens.buffer, tokens.bytes_first, tokens.first, tokens.hash, tokens.mask)
+    return csr_matrix((values, indices, indptr), shape=(len(indptr) - 1, NUM_FEATURES))
 
 
 @helper

@@ -1,12 +1,11 @@
 """The `stylometry` detector: how a text is written (grammar words, punctuation, rhythm, variety), not what about."""
 
-from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.detectors.fisher import fit_fisher
+from provenance.detectors.fisher import Design, fit_fisher
 from provenance.detectors.style_features import STYLE_FEATURES, style_matrix
 from provenance.detectors.tokens import Tokens
 from provenance.detectors.trained import LinearDetector
@@ -20,7 +19,7 @@ class Stylometry(LinearDetector):
     """A linear score over about 400 rates and shares."""
 
     name: ClassVar[str] = "stylometry"
-    algorithm: ClassVar[int] = 1
+    algorithm: ClassVar[int] = 2
 
     @staticmethod
     def features(tokens: Tokens) -> NDArray[np.float32]:
@@ -28,16 +27,14 @@ class Stylometry(LinearDetector):
         # Rates are skewed; their square root is not, and a doubled rare word does not count double.
         return np.sqrt(np.maximum(style_matrix(tokens), 0.0))
 
-    def fit_features(
-        self, features: NDArray[np.float32], is_model: NDArray[np.bool_], groups: Sequence[str] | None
-    ) -> Self:
+    def fit_features(self, features: NDArray[np.float32], design: Design) -> Self:
         """Learn from rows of `features`."""
         centre, scale = features.mean(axis=0), features.std(axis=0)
         scale[scale == 0] = 1.0
-        weights = fit_fisher(np.clip((features - centre) / scale, -_CLIP, _CLIP), is_model, groups=groups, ridge=_RIDGE)
+        weights = fit_fisher(np.clip((features - centre) / scale, -_CLIP, _CLIP), design, ridge=_RIDGE)
         arrays = {"centre": centre, "scale": scale, "weights": weights}
         fitted = type(self)({key: value.astype(np.float32) for key, value in arrays.items()})
-        human = fitted.score_features(features)[~is_model]
+        human = fitted.score_features(features)[~design.is_model]
         spread = float(human.std()) or 1.0
         arrays["weights"] = weights / spread
         return type(self)({key: value.astype(np.float32) for key, value in arrays.items()})

@@ -8,6 +8,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from provenance.detectors.fisher import Design
+from provenance.detectors.matching import matched
+from provenance.detectors.ngram_features import WORDS, ngram_matrix
 from provenance.detectors.normalise import normalise
 from provenance.detectors.scope import abstentions
 from provenance.detectors.tokens import Tokens, tokenise
@@ -35,7 +38,8 @@ class LinearDetector(ABC):
 
     def fit(self, texts: Sequence[str], is_model: NDArray[np.bool_], groups: Sequence[str] | None = None) -> Self:
         """Learn from raw texts; `groups` names each text's domain. Raises DataError on one class only."""
-        return self.fit_features(self.features(tokenise([normalise(text) for text in texts])), is_model, groups)
+        tokens = tokenise([normalise(text) for text in texts])
+        return self.fit_features(self.features(tokens), matched(ngram_matrix(tokens)[:, WORDS], is_model, groups))
 
     @staticmethod
     @abstractmethod
@@ -43,7 +47,7 @@ class LinearDetector(ABC):
         """What the detector reads of each tokenised text: one row, dense or sparse."""
 
     @abstractmethod
-    def fit_features(self, features: Any, is_model: NDArray[np.bool_], groups: Sequence[str] | None) -> Self:
+    def fit_features(self, features: Any, design: Design) -> Self:
         """Learn from rows of `features`."""
 
     @abstractmethod

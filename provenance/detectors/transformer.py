@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.detectors.fisher import check_two_classes, fit_fisher
+from provenance.detectors.fisher import Design, check_two_classes, fit_fisher
 from provenance.detectors.normalise import normalise
 from provenance.detectors.pooling import BATCH_TEXTS, Encoder, chunks
 from provenance.detectors.scope import abstentions
@@ -66,7 +66,7 @@ class Transformer:
         centre, scale = pooled.mean(axis=0), pooled.std(axis=0)
         scale[scale == 0] = 1.0
         scaled = (pooled - centre) / scale
-        weights = fit_fisher(scaled, is_model, groups=groups, ridge=_RIDGE)
+        weights = fit_fisher(scaled, Design.of(is_model, groups), ridge=_RIDGE)
         spread = float(np.std((scaled @ weights)[~is_model])) or 1.0
         arrays = {"centre": centre, "scale": scale, "weights": weights / spread}
         fitted._arrays = {key: value.astype(np.float32) for key, value in arrays.items()}
