@@ -1,7 +1,11 @@
 """Texts from public git repositories for the shipped detector: answers and stories of some 250 models, human prose.
 
-Each function takes the folder of a clone and gives rows (text, domain, generator or "human"). Public benchmarks of
-detection are left out on purpose: `bench/elsewhere.py` measures on them, so nothing may be learned from them.
+Each function takes the folder of a clone, or of clones, and gives rows (text, domain, generator or "human"). Cloned
+were tatsu-lab/alpaca_eval (cd543a1), EQ-bench/longform-writing-bench (d1c6255), allenai/scitldr (5ccad9c),
+nishkalavallabhi/OneStopEnglishCorpus (37f8db3), abachaa/MedQuAD (577bd37), nltk/nltk_data (5db857e), rust-lang/rfcs
+(354518a), Yoav-Shafir/Elasticsearch-Coffee-Search-Engine-JS (97e93c9), kevswanberg/beer_tentrr (9573647),
+GonzaloHirsch/TP-XML (a11ea4a) and purudpd/RecSys-QA (e7fb8f3). Public benchmarks of detection are left out on purpose:
+`bench/elsewhere.py` measures on them, so nothing may be learned from them.
 """
 
 import html
@@ -17,7 +21,7 @@ Row = tuple[str, str, str]
 """(text, domain, generator or "human")"""
 HUMAN = "human"
 ANSWERS_PER_MODEL, STORY_PIECES_PER_MODEL, PIECES_PER_ARTICLE, PIECES_PER_FILE = 40, 30, 2, 12
-MEDICAL_ANSWERS, FORUM_ANSWERS, PROPOSALS = 900, 900, 600
+MEDICAL_ANSWERS, FORUM_ANSWERS, PROPOSALS, CS_ABSTRACTS = 900, 900, 600, 900
 WORDS = 220
 # Asked to be short or long, made to win without answering, or too weak to write prose.
 _NO_ANSWERS = re.compile(
@@ -54,6 +58,7 @@ def public_texts(repositories: Path) -> list[Row]:
         *forum_answers(repositories),
         *skeptics(repositories / "RecSys-QA"),
         *proposals(repositories / "rfcs"),
+        *cs_abstracts(repositories / "scitldr"),
     ]
 
 
@@ -148,6 +153,14 @@ def proposals(clone: Path) -> list[Row]:
             text = re.sub(r"```.*?```|^\s*[-*#|>[].*?$", "", _read(path), flags=re.DOTALL | re.MULTILINE)
             pieces += _some(_pieces(re.split(r"\n\s*\n", text), 90), 2, path.name)
     return [(piece, "proposals", HUMAN) for piece in _some(pieces, PROPOSALS, "proposals")]
+
+
+def cs_abstracts(clone: Path) -> list[Row]:
+    """Abstracts of papers in computer science, 2018 to 2020."""
+    lines = [line for path in sorted(clone.glob("SciTLDR-Data/SciTLDR-A/*.jsonl")) for line in _read(path).splitlines()]
+    written = [" ".join(json.loads(line)["source"]) for line in lines]
+    long = [text for text in written if len(text.split()) >= 60]
+    return [(_cut(text), "cs_abstracts", HUMAN) for text in _some(long, CS_ABSTRACTS, "scitldr")]
 
 
 def _untagged(token: str) -> str:

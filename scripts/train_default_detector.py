@@ -63,6 +63,7 @@ LICENCES = {
     "medical_answers": "CC BY 4.0 (MedQuAD)",
     "forum_answers, skeptic_answers": "CC BY-SA 3.0 (Stack Exchange contributors, as dumped by the repositories named)",
     "proposals": "MIT or Apache-2.0 (Rust RFCs)",
+    "cs_abstracts": "Apache-2.0 (SciTLDR)",
     "masc_*": "research and development, commercial too (Manually Annotated Sub-Corpus, American National Corpus)",
 }
 LIMITS = [
