@@ -44,9 +44,8 @@ def vocabulary_size(name: str, tokenizer: Any) -> int:
 
 def parameters_digest(model: Any) -> str:
     """A short hash of a model's configuration and of a sample of its parameters, whatever precision they run in."""
-    config = {
-        key: value for key, value in json.loads(model.config.to_json_string(use_diff=False)).items() if key != "dtype"
-    }
+    config = json.loads(model.config.to_json_string(use_diff=False))
+    config.pop("dtype", None)
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for name, parameter in model.named_parameters():
         flat = parameter.detach().flatten()

@@ -2,8 +2,7 @@
 
 Answers of assistants compared with all human texts alike would teach that explaining is the model's. Compared with
 human texts of the same words, what is left is how it is written: on domains held out, TPR at 1 % FPR rose from 0.52
-to 0.59 (older chat models pooled). Knows sparse rows of words and the
-learner's design; no detector.
+to 0.57 (older chat models pooled). Knows sparse rows of words and the learner's design; no detector.
 """
 
 from collections.abc import Sequence
@@ -25,8 +24,9 @@ _BLOCK = 500
 def matched(words: csr_matrix, is_model: NDArray[np.bool_], groups: Sequence[str] | None) -> Design:
     """The design of a training with the nearest human texts of every model text that needs them."""
     design = Design.of(is_model, groups)
+    lone = design.lone
     nearest = np.full((len(is_model), NEAREST), -1, dtype=np.int64)
-    nearest[design.lone] = nearest_humans(words, np.flatnonzero(~is_model), design.lone)
+    nearest[lone] = nearest_humans(words, np.flatnonzero(~is_model), lone)
     return replace(design, nearest=nearest)
 
 
@@ -35,7 +35,7 @@ def nearest_humans(words: csr_matrix, human: NDArray[np.int64], rows: NDArray[np
 
     `words` has a row per text. With fewer than NEAREST humans the rest is -1. Of very many humans, evenly spaced ones.
     """
-    human = human[:: -(-len(human) // _MOST_HUMANS) or 1]
+    human = human[:: 1 + len(human) // _MOST_HUMANS]
     found = np.full((len(rows), NEAREST), -1, dtype=np.int64)
     if len(human) == 0 or len(rows) == 0:
         return found
