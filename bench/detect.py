@@ -272,32 +272,40 @@ def conformal(reading: Reading) -> dict[str, dict[str, float]]:
 
 
 def few_labels(reading: Reading) -> dict[str, dict[str, float]]:
-    """Expected calibration error on held-out domains after 20 human and 20 model labels, mean of 50 draws.
+    """Calibration error after 20 + 20 labels on held-out domains."""
+    humans, models = np.asarray(reading.human_domains), np.asarray(reading.model_domains)
+    return {
+        domain: error_after_labels(
+            reading.human_scores[humans == domain],
+            reading.model_scores[models == domain],
+            without_domain(reading, domain),
+            domain,
+        )
+        for domain in CHAT_DOMAINS
+    }
+
+
+def error_after_labels(own: Floats, other: Floats, elsewhere: Reading, key: str) -> dict[str, float]:
+    """Expected calibration error after 20 human and 20 model labels of these scores, mean of 50 draws.
 
     `by_chance` is what the same probabilities would show if they were exactly right: few texts fill ten bins unevenly.
     """
-    found = {}
-    humans, models = np.asarray(reading.human_domains), np.asarray(reading.model_domains)
-    for domain in CHAT_DOMAINS:
-        own, other = reading.human_scores[humans == domain], reading.model_scores[models == domain]
-        elsewhere = without_domain(reading, domain)
-        errors, by_chance = [], []
-        for trial in range(50):
-            rng = stream(trial, "labels", domain)
-            h, m = rng.permutation(own), rng.permutation(other)
-            n = min(len(h), len(m)) - 20
-            local = calibrate_locally("stack", reading.version, elsewhere, "20 humans", h[:20])
-            labelled = calibrate_on_labels(local, elsewhere, np.r_[h[:20], m[:20]], np.arange(40) >= 20)
-            log_lr = labelled.log_lr(np.r_[h[20 : 20 + n], m[20 : 20 + n]])
-            p_model = 1 / (1 + np.exp(-log_lr))
-            errors.append(calibration_error(p_model, np.arange(2 * n) >= n))
-            by_chance.append(calibration_error(p_model, rng.random(2 * n) < p_model))
-        found[domain] = {
-            "texts": 2 * n,
-            "error": round(float(np.mean(errors)), 4),
-            "by_chance": round(float(np.mean(by_chance)), 4),
-        }
-    return found
+    errors, by_chance = [], []
+    for trial in range(50):
+        rng = stream(trial, "labels", key)
+        h, m = rng.permutation(own), rng.permutation(other)
+        n = min(len(h), len(m)) - 20
+        local = calibrate_locally("stack", elsewhere.version, elsewhere, "20 humans", h[:20])
+        labelled = calibrate_on_labels(local, elsewhere, np.r_[h[:20], m[:20]], np.arange(40) >= 20)
+        log_lr = labelled.log_lr(np.r_[h[20 : 20 + n], m[20 : 20 + n]])
+        p_model = 1 / (1 + np.exp(-log_lr))
+        errors.append(calibration_error(p_model, np.arange(2 * n) >= n))
+        by_chance.append(calibration_error(p_model, rng.random(2 * n) < p_model))
+    return {
+        "texts": 2 * n,
+        "error": round(float(np.mean(errors)), 4),
+        "by_chance": round(float(np.mean(by_chance)), 4),
+    }
 
 
 def without_domain(reading: Reading, domain: str) -> Reading:

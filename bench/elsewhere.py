@@ -1,4 +1,4 @@
-"""The shipped detector on other people's labelled texts, of which it learned nothing: ranking, and who is flagged.
+"""The shipped detector on other people's labelled texts, of which it learned nothing: ranking, shares, who is flagged.
 
 Usage: python bench/elsewhere.py FOLDER, where FOLDER holds clones of baoguangsheng/fast-detect-gpt,
 Weixin-Liang/ChatGPT-Detector-Bias, Ruohong457/Detecting-Machine-Generated-Text-Across-Granularity-Domains-and-LLMs,
@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from detect import SHARES, TRIALS, error_after_labels, share_figures
 from machine import machine, write_result
 from numpy.typing import NDArray
 
 from provenance.seeds import stream
 from provenance.tagging.conformal import HumanReference
 from provenance.tagging.metrics import clopper_pearson, quality
+from provenance.tagging.prevalence import ModelReference, estimate_share
+from provenance.tagging.reading import Reading, local_model_scores
 from provenance.tagging.stored import open_detector
 
 HUMAN = "human"
@@ -51,12 +54,15 @@ def main() -> None:
     folder = Path(sys.argv[1])
     readers = (fast_detect_gpt, detector_bias, agt_2025, debates, ellipse)
     rows = list({(row.corpus, row.generator, row.text[:400]): row for read in readers for row in read(folder)}.values())
-    detector = open_detector(None, "stack").detector
+    opened = open_detector(None, "stack")
+    detector, reading = opened.detector, opened.reading
+    assert reading is not None
     scores = detector.score([" ".join(row.text.split(" ")[:WORDS]) for row in rows])
     result = {
         "machine": machine(),
         "detector": detector.version,
         "ranking": ranking(rows, scores),
+        "shares": shares(rows, scores, reading),
         "writers": writers(rows, scores),
         "writers_with_200_of_their_own": with_local_humans(rows, scores),
     }
@@ -93,6 +99,45 @@ def ranking(rows: list[Row], scores: NDArray[np.float64]) -> dict[str, dict[str,
         found[name] = {"humans": one.num_human, "models": one.num_model}
         for label, interval in (("auroc", one.auroc), *((f"tpr_at_{r:g}", one.tpr_at[r]) for r in (0.05, 0.01))):
             found[name][label] = interval and [round(x, 3) for x in (interval.value, interval.low, interval.high)]
+    return found
+
+
+def shares(rows: list[Row], scores: NDArray[np.float64], reading: Reading) -> dict[str, dict[str, Any]]:
+    """Shares 0 to 1 with 200 humans known, in corpora of as many texts as humans are left; base models left out.
+
+    Also the calibration error after 20 + 20 labels.
+    """
+    standard, cells = local_model_scores(reading)
+    names = np.array(["\0".join(cell) for cell in cells])
+    elsewhere = [standard[names == name] for name in np.unique(names)]
+    reference = ModelReference(cells=[cell for cell in elsewhere if len(cell) >= 20], local=False)
+    sets = {
+        "Fast-DetectGPT: xsum and writing": ("xsum", "writing"),
+        "AGT-2025 from M4GT": ("from M4GT",),
+        "AGT-2025 from HC3": ("from HC3",),
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for name, kinds in sets.items():
+        inside = np.array([row.kind in kinds and row.generator != "davinci" for row in rows]) & np.isfinite(scores)
+        human = np.array([row.generator == HUMAN for row in rows])
+        humans, others = scores[inside & human], scores[inside & ~human]
+        trials = []
+        for share in SHARES:
+            for trial in range(TRIALS):
+                rng = stream(trial, "elsewhere", name, str(share))
+                own, models = rng.permutation(humans), rng.permutation(others)
+                known, unknown = own[:200], own[200:]
+                count = round(len(unknown) * share)
+                corpus = np.r_[models[:count], unknown[: len(unknown) - count]]
+                trials.append((name, share, "all", estimate_share(corpus, known, reference, seed=trial)))
+        labelled = error_after_labels(humans, others, reading, name)
+        found[name] = {
+            "known": 200,
+            "corpus": len(unknown),
+            **share_figures(trials),
+            "calibration_error": labelled["error"],
+            "by_chance": labelled["by_chance"],
+        }
     return found
 
 

@@ -73,6 +73,7 @@ def detectors_page() -> str:
             {name: body["by_domain"] for name, body in _parts(found["prevalence"]).items()}, "known", "domain"
         ),
         "elsewhere": _flat(_with_intervals(elsewhere["ranking"]), "texts"),
+        "shares_elsewhere": _flat(elsewhere["shares"], "texts"),
         "writers": _flat(_with_intervals(elsewhere["writers"]), "human texts of"),
         "registry": _pairs(found["registry"], "what was done to the text", "matched"),
         "speed": _pairs(found["speed"], "detector", "texts per second"),
