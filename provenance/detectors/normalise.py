@@ -43,6 +43,7 @@ _DASH = re.compile(r"\s*-{2,}\s*")
 # Penn Treebank spacing ("do n't", "word ,", "`` quoted ''") marks the tokeniser, not the writer.
 _SPACED_CLITIC = re.compile(r" (n't|'(?:s|re|ve|ll|d|m))\b", re.IGNORECASE)
 _SPACED_POINT = re.compile(r" ([,.;:!?%)\]])")
+_ALONE_POINT = re.compile(r" [.,](?=\s|$)")
 _SPACED_JOIN = re.compile(r"(?<=[A-Za-z0-9]) ([-/]) (?=[A-Za-z0-9])")
 _SPACED_QUOTE = re.compile(r'(?<!\S)" ([^"\n]{1,300}?) "(?!\w)')
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?= |$)")
@@ -79,7 +80,7 @@ def normalise(text: str, max_words: int = MAX_WORDS) -> str:
 def _plain(text: str) -> str:
     """Markup, links and typographic variants taken out."""
     # Before dashes are written as " - ": a tokenised hyphen would pass for one. A single spaced point is a slip.
-    if text.count(" ,") + text.count(" .") >= 2:
+    if (" ," in text or " ." in text) and len(_ALONE_POINT.findall(text)) >= 2:
         text = _SPACED_QUOTE.sub(r'"\1"', _SPACED_JOIN.sub(r"\1", text))
     if "&" in text:
         text = html.unescape(text)
