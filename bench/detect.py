@@ -251,24 +251,27 @@ def one_threshold(reading: Reading) -> dict[str, dict[str, float]]:
 
 def conformal(reading: Reading) -> dict[str, dict[str, float]]:
     """Realised rates with 200 local humans, mean over 100 draws, per held-out domain."""
-    found = {}
     humans, models = np.asarray(reading.human_domains), np.asarray(reading.model_domains)
-    for domain in np.unique(humans).tolist():
-        own, other = reading.human_scores[humans == domain], reading.model_scores[models == domain]
-        if len(own) < 250:
-            continue
-        rates: dict[str, list[float]] = {}
-        for trial in range(100):
-            order = stream(trial, "conformal", domain).permutation(len(own))
-            reference = HumanReference.of(own[order[:200]])
-            for rate in (0.05, 0.01):
-                flagged = reference.p_values(own[order[200:]]) <= rate
-                rates.setdefault(f"fpr_at_{rate:g}", []).append(float(flagged.mean()))
-                if len(other):
-                    rates.setdefault(f"tpr_at_{rate:g}", []).append(float((reference.p_values(other) <= rate).mean()))
-        found[domain] = {name: round(float(np.mean(values)), 4) for name, values in rates.items()}
-        found[domain]["fpr_at_0.01_worst_of_100"] = round(max(rates["fpr_at_0.01"]), 4)
-    return found
+    return {
+        domain: realised_rates(reading.human_scores[humans == domain], reading.model_scores[models == domain], domain)
+        for domain, count in zip(*np.unique(humans, return_counts=True), strict=True)
+        if count >= 250
+    }
+
+
+def realised_rates(own: Floats, other: Floats, key: str) -> dict[str, float]:
+    """Shares of human and model texts flagged against 200 of the human ones, mean over 100 draws."""
+    rates: dict[str, list[float]] = {}
+    for trial in range(100):
+        order = stream(trial, "conformal", key).permutation(len(own))
+        reference = HumanReference.of(own[order[:200]])
+        for rate in (0.05, 0.01):
+            flagged = reference.p_values(own[order[200:]]) <= rate
+            rates.setdefault(f"fpr_at_{rate:g}", []).append(float(flagged.mean()))
+            if len(other):
+                rates.setdefault(f"tpr_at_{rate:g}", []).append(float((reference.p_values(other) <= rate).mean()))
+    found = {name: round(float(np.mean(values)), 4) for name, values in rates.items()}
+    return found | {"fpr_at_0.01_worst_of_100": round(max(rates["fpr_at_0.01"]), 4)}
 
 
 def few_labels(reading: Reading) -> dict[str, dict[str, float]]:
@@ -363,8 +366,6 @@ def mixed_corpus(
     """Scores of a corpus, of local humans, model references, and whose model texts; None where too few."""
     humans, models = np.asarray(reading.human_domains), np.asarray(reading.model_domains)
     generators = np.asarray(reading.model_generators)
-    standard, cells = local_model_scores(reading)
-    names = np.array(["\0".join(cell) for cell in cells])
     rng = stream(trial, "prevalence", domain, str(share))
     own = rng.permutation(reading.human_scores[humans == domain])
     num_human = min(num_human, len(own) // 2)
@@ -378,8 +379,7 @@ def mixed_corpus(
         cell = HumanReference.of(known).standardised(pool[:num_model])
         reference, pool = ModelReference(cells=[cell], local=True), pool[num_model:]
     else:
-        elsewhere = [standard[names == n] for n in np.unique(names) if n.partition("\0")[0] != domain]
-        reference = ModelReference(cells=[cell for cell in elsewhere if len(cell) >= 20], local=False)
+        reference = reference_elsewhere(reading, domain)
         if mix == "one":
             pool = reading.model_scores[inside & (generators == rng.choice(np.unique(generators[inside])))]
     mix = "all" if num_model else mix
@@ -387,6 +387,14 @@ def mixed_corpus(
     count = round(size * share)
     model = rng.choice(pool, count, replace=count > len(pool))
     return np.r_[model, rng.permutation(unknown)[: size - count]], known, reference, mix
+
+
+def reference_elsewhere(reading: Reading, domain: str = "") -> ModelReference:
+    """What models score, a cell per domain and generator, outside `domain`."""
+    standard, cells = local_model_scores(reading)
+    names = np.array(["\0".join(cell) for cell in cells])
+    elsewhere = [standard[names == n] for n in np.unique(names) if n.partition("\0")[0] != domain]
+    return ModelReference(cells=[cell for cell in elsewhere if len(cell) >= 20], local=False)
 
 
 def share_figures(trials: list[tuple[str, float, str, Estimate]]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ _FAMILIES = {
 }  # fmt: skip
 # Dumps of Stack Exchange sites of 2015 to 2018: coffee, beer, and how the history site is run.
 _FORUMS = ("Elasticsearch-Coffee-Search-Engine-JS", "beer_tentrr", "TP-XML")
-_LAST_PROPOSAL_OF_2021 = 3216
+_LAST_PROPOSAL = 3216
+"""Of January 2022."""
 _LEVELS = ("Elementary", "Intermediate", "Advanced")
 # The genres of MASC that are neither fiction nor speech.
 _MASC = {
@@ -77,12 +78,12 @@ def answers(clone: Path) -> list[Row]:
 
 
 def stories(clone: Path) -> list[Row]:
-    """Pieces of long stories by models of 2025."""
+    """Pieces of long stories that models wrote by May 2025."""
     rows = []
     for path in sorted(clone.glob("results/*_longform_report.html")):
         found = re.findall(r'<div class="response-content">(.*?)</div>', path.read_text(encoding="utf-8"), re.DOTALL)
         written = [html.unescape(re.sub(r"<[^>]+>", "", part)) for part in found]
-        pieces = [piece for text in written for piece in _pieces(text.split("\n"), 120)]
+        pieces = [piece for text in written for piece in pieces_of(text.split("\n"), 120)]
         rows += [(piece, "stories", "stories-2025") for piece in _some(pieces, STORY_PIECES_PER_MODEL, path.name)]
     return rows
 
@@ -91,10 +92,8 @@ def learner_news(clone: Path) -> list[Row]:
     """News rewritten by teachers for learners of English, at three levels."""
     rows = []
     for path in sorted(clone.glob("Texts-SeparatedByReadingLevel/*/*.txt")):
-        lines = [
-            line for line in _read(path).split("\n") if line.strip() not in ("Intermediate", "Elementary", "Advanced")
-        ]
-        rows += [(p, "learner_news", HUMAN) for p in _some(_pieces(lines, 90), PIECES_PER_ARTICLE, path.name)]
+        lines = [line for line in _read(path).split("\n") if line.strip() not in _LEVELS]
+        rows += [(p, "learner_news", HUMAN) for p in _some(pieces_of(lines, 90), PIECES_PER_ARTICLE, path.name)]
     return rows
 
 
@@ -121,7 +120,7 @@ def masc(clone: Path) -> list[Row]:
             lines = [" ".join(_untagged(token) for token in line.split()) for line in tagged if len(line.split()) > 3]
             size = int(stream(0, "masc", name).integers(60, 200))
             domain = f"masc_{_MASC.get(genre, 'spoken')}"
-            rows += [(piece, domain, HUMAN) for piece in _some(_pieces(lines, size), PIECES_PER_FILE, name)]
+            rows += [(piece, domain, HUMAN) for piece in _some(pieces_of(lines, size), PIECES_PER_FILE, name)]
     return rows
 
 
@@ -139,24 +138,24 @@ def forum_answers(repositories: Path) -> list[Row]:
 
 
 def skeptics(clone: Path) -> list[Row]:
-    """Answers on a Stack Exchange site about whether claims are true, collected before 2020."""
+    """Answers on a Stack Exchange site about whether claims are true, collected by March 2020."""
     lines = (clone / "web_science_dataset.jsonl").read_text(encoding="utf-8").splitlines()
     long = [text for text in (json.loads(line)["answer"] for line in lines) if len(text.split()) >= 60]
     return [(_cut(text), "skeptic_answers", HUMAN) for text in _some(long, FORUM_ANSWERS, "skeptics")]
 
 
 def proposals(clone: Path) -> list[Row]:
-    """Proposals for the Rust language up to 2021: what for, how, what speaks against it."""
+    """Proposals for the Rust language up to January 2022: what for, how, what speaks against it."""
     pieces = []
     for path in sorted(clone.glob("text/[0-9]*.md")):
-        if int(path.name[:4]) <= _LAST_PROPOSAL_OF_2021:
+        if int(path.name[:4]) <= _LAST_PROPOSAL:
             text = re.sub(r"```.*?```|^\s*[-*#|>[].*?$", "", _read(path), flags=re.DOTALL | re.MULTILINE)
-            pieces += _some(_pieces(re.split(r"\n\s*\n", text), 90), 2, path.name)
+            pieces += _some(pieces_of(re.split(r"\n\s*\n", text), 90), 2, path.name)
     return [(piece, "proposals", HUMAN) for piece in _some(pieces, PROPOSALS, "proposals")]
 
 
 def cs_abstracts(clone: Path) -> list[Row]:
-    """Abstracts of papers in computer science, 2018 to 2020."""
+    """Abstracts of papers in computer science, collected by 2020."""
     lines = [line for path in sorted(clone.glob("SciTLDR-Data/SciTLDR-A/*.jsonl")) for line in _read(path).splitlines()]
     written = [" ".join(json.loads(line)["source"]) for line in lines]
     long = [text for text in written if len(text.split()) >= 60]
@@ -174,7 +173,7 @@ def _is_prose(text: str) -> bool:
     return sum(c == " " or (c.isascii() and c.isalpha()) for c in text) >= 0.88 * len(text)
 
 
-def _pieces(lines: Iterable[str], least_words: int) -> list[str]:
+def pieces_of(lines: Iterable[str], least_words: int) -> list[str]:
     """Paragraphs put together until they have `least_words` words; a shorter rest is dropped."""
     pieces: list[str] = []
     current: list[str] = []

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from public_texts import HUMAN, Row, public_texts
+from public_texts import HUMAN, Row, pieces_of, public_texts
 
 import provenance.detectors
 from provenance.detectors.stack import Stack
@@ -61,7 +61,7 @@ LICENCES = {
     "stories": "MIT (EQ-Bench longform writing)",
     "learner_news": "CC BY-SA 4.0 (OneStopEnglish)",
     "medical_answers": "CC BY 4.0 (MedQuAD)",
-    "forum_answers, skeptic_answers": "CC BY-SA 3.0 (Stack Exchange contributors, as dumped by the repositories named)",
+    "forum_answers, skeptic_answers": "CC BY-SA 3.0 and 4.0 (Stack Exchange contributors, by the repositories named)",
     "proposals": "MIT or Apache-2.0 (Rust RFCs)",
     "cs_abstracts": "Apache-2.0 (SciTLDR)",
     "masc_*": "research and development, commercial too (Manually Annotated Sub-Corpus, American National Corpus)",
@@ -208,15 +208,7 @@ def generated() -> list[Row]:
 def paragraphs(text: str) -> list[str]:
     """Running text in pieces of at least 60 and at most 220 words."""
     parts = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
-    pieces, current = [], ""
-    for part in parts:
-        if len(part.split()) < 8:
-            continue
-        current = f"{current}\n\n{part}" if current else part
-        if len(current.split()) >= 60:
-            pieces.append(" ".join(current.split(" ")[:220]))
-            current = ""
-    return pieces
+    return pieces_of([part for part in parts if len(part.split()) >= 8], 60)
 
 
 if __name__ == "__main__":
