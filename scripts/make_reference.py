@@ -1,5 +1,5 @@
 """Writes docs/reference/cli.md from the commands' own help, docs/reference/views.md from the views' own comments, and
-the tables of docs/detectors.md from bench/results/detect.json and elsewhere.json.
+the tables of docs/detectors.md from bench/results/detect.json, elsewhere.json and paraphrases.json.
 
 tests/test_docs.py fails when the files differ from what this script would write.
 """
@@ -59,6 +59,7 @@ def detectors_page() -> str:
     results = ROOT / "bench" / "results"
     found = json.loads((results / "detect.json").read_text(encoding="utf-8"))
     elsewhere = json.loads((results / "elsewhere.json").read_text(encoding="utf-8"))
+    paraphrases = json.loads((results / "paraphrases.json").read_text(encoding="utf-8"))
     tables = {
         "held_out_domains": _nested(found["held_out_domains"], "detector", "domain held out"),
         "held_out_generators": _flat(found["held_out_generators"], "generator held out"),
@@ -76,6 +77,7 @@ def detectors_page() -> str:
         "shares_elsewhere": _flat(elsewhere["shares"], "texts"),
         "writers": _flat(_with_intervals(elsewhere["writers"]), "human texts of"),
         "registry": _pairs(found["registry"], "what was done to the text", "matched"),
+        "paraphrases": _flat(paraphrases["paraphrases"], "rewritten by"),
         "speed": _pairs(found["speed"], "detector", "texts per second"),
         "likelihood": _pairs(found["likelihood"], "likelihood on a CPU", "measured"),
     }
