@@ -36,6 +36,8 @@ from provenance.tagging.reading import Reading
 from provenance.tagging.stored import open_detector
 
 WORDS = 220
+CORPUS = 500
+NOT_CHAT = ("davinci", "flan_t5_xxl")
 
 
 def main() -> None:
@@ -101,19 +103,23 @@ def ranking(rows: list[Row], scores: NDArray[np.float64]) -> dict[str, dict[str,
 
 
 def shares(rows: list[Row], scores: NDArray[np.float64], reading: Reading) -> dict[str, dict[str, Any]]:
-    """Shares 0 to 1 with 200 humans known, in corpora of as many texts as humans are left; base models left out.
+    """Shares 0 to 1 with 200 humans known, in corpora of as many texts as humans are left, `CORPUS` at most.
 
-    Also the calibration error after 20 + 20 labels.
+    Base models (davinci) and Flan-T5 are left out. Also the calibration error after 20 + 20 labels.
     """
     reference = reference_elsewhere(reading)
     sets = {
-        "Fast-DetectGPT: xsum and writing": ("xsum", "writing"),
-        "AGT-2025 from M4GT": ("from M4GT",),
-        "AGT-2025 from HC3": ("from HC3",),
+        "Fast-DetectGPT: xsum and writing": ("fast-detect-gpt", "xsum", "writing"),
+        "ReMoDetect: xsum and writing": ("remodetect", "xsum", "writing"),
+        "DetectRL: all": ("detect-rl", "abstract", "document", "story", "content"),
+        "OUTFOX essays": ("outfox", "essays"),
+        "AGT-2025 from M4GT": ("agt-2025", "from M4GT"),
+        "AGT-2025 from HC3": ("agt-2025", "from HC3"),
     }
     found: dict[str, dict[str, Any]] = {}
-    for name, kinds in sets.items():
-        inside = np.array([row.kind in kinds and row.generator != "davinci" for row in rows]) & np.isfinite(scores)
+    for name, (corpus, *kinds) in sets.items():
+        chosen = [row.corpus == corpus and row.kind in kinds and row.generator not in NOT_CHAT for row in rows]
+        inside = np.array(chosen) & np.isfinite(scores)
         human = np.array([row.generator == HUMAN for row in rows])
         humans, others = scores[inside & human], scores[inside & ~human]
         trials = []
@@ -121,10 +127,10 @@ def shares(rows: list[Row], scores: NDArray[np.float64], reading: Reading) -> di
             for trial in range(TRIALS):
                 rng = stream(trial, "elsewhere", name, str(share))
                 own, models = rng.permutation(humans), rng.permutation(others)
-                known, unknown = own[:200], own[200:]
+                known, unknown = own[:200], own[200:][:CORPUS]
                 count = round(len(unknown) * share)
-                corpus = np.r_[models[:count], unknown[: len(unknown) - count]]
-                trials.append((name, share, "all", estimate_share(corpus, known, reference, seed=trial)))
+                mixed = np.r_[models[:count], unknown[: len(unknown) - count]]
+                trials.append((name, share, "all", estimate_share(mixed, known, reference, seed=trial)))
         labelled = error_after_labels(humans, others, reading, name)
         found[name] = {
             "known": 200,

@@ -107,6 +107,8 @@ def train(
     )
     trained = train_detector(blank, data)
     say_leaks(trained.leaks)
+    for doubt in trained.doubts:
+        note(f"warning: {doubt}")
     about = {"corpora": [info.ref for info in infos], "licences": sorted({info.license or "unknown" for info in infos})}
     if not dry_run:
         params = {"detector": name, "corpora": about["corpora"], "settings": dict(parse_settings(settings))}

@@ -104,6 +104,16 @@ def test_scores_are_the_same_after_loading(registry: OutputRegistry, known: list
     np.testing.assert_allclose(again.score(texts), registry.score(texts))
 
 
+def test_unrelated_texts_that_are_related_are_reported(known: list[list[str]]) -> None:
+    texts = [" ".join(words) for words in known]
+    registry = OutputRegistry().register(texts)
+    unrelated = [" ".join(text_of(stream(5, str(i)))) for i in range(50)]
+    assert registry.measure_chance(unrelated).doubts == []
+    (doubt,) = registry.measure_chance([*unrelated, *texts[:2]]).doubts
+    assert doubt.startswith("2 of 52 texts given as unrelated look like copies")
+    assert "leave them out" in doubt
+
+
 def test_an_empty_registry_says_how_it_is_filled() -> None:
     with pytest.raises(DataError, match="registry is empty"):
         OutputRegistry().lookup(["anything"])

@@ -33,6 +33,11 @@ class Trained:
     leaks: list[Leak]
     data: Labelled
 
+    @property
+    def doubts(self) -> list[str]:
+        """What the detector found wrong with its training texts."""
+        return list(getattr(self.detector, "doubts", ()))
+
     def save(self, folder: Path, about: Mapping[str, Any]) -> None:
         """Write into `folder` (empty, and published by the caller); the card, complete, comes last."""
         self.detector.save(folder)
