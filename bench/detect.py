@@ -12,14 +12,15 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
+from local_labels import conformal, few_labels
 from machine import RESULTS, machine, write_result
 from numpy.typing import NDArray
+from shares import prevalence
 
 from provenance.detectors.compression import Compression
 from provenance.detectors.ngram import Ngram
@@ -31,17 +32,12 @@ from provenance.detectors.stylometry import Stylometry
 from provenance.detectors.tokens import tokenise
 from provenance.seeds import stream
 from provenance.tagging.attacks import ATTACKS
-from provenance.tagging.conformal import HumanReference
 from provenance.tagging.crossval import Labelled, generator_folds, held_out_scores
-from provenance.tagging.local import calibrate_locally, calibrate_on_labels
-from provenance.tagging.metrics import auroc, calibration_error, tpr_at
-from provenance.tagging.prevalence import Estimate, ModelReference, estimate_share
-from provenance.tagging.reading import Reading, local_model_scores
+from provenance.tagging.metrics import auroc, tpr_at
+from provenance.tagging.reading import Reading
 from provenance.tagging.stored import open_detector
 
 CHAT_DOMAINS = ("arxiv_abstract", "creative_story", "yelp_review")
-SHARES = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
-TRIALS = 12
 OURS = ("assistant-2026", "smollm2-135m-instruct")
 """Generators whose few texts were made for the shipped detector; they are in no test."""
 Floats = NDArray[np.float64]
@@ -64,8 +60,8 @@ def main() -> None:
         "attacks_on_held_out_domains": lambda: attacks(data),
         "one_threshold_for_all": lambda: one_threshold(opened.reading),
         "conformal_200_local_humans": lambda: conformal(opened.reading),
-        "calibration_error_20_and_20": lambda: few_labels(opened.reading),
-        "prevalence": lambda: prevalence(opened.reading),
+        "calibration_error_20_and_20": lambda: few_labels(opened.reading, CHAT_DOMAINS),
+        "prevalence": lambda: prevalence(opened.reading, CHAT_DOMAINS, OURS),
         "registry": lambda: registry(data),
         **({"likelihood": lambda: likelihood(data, args.lm)} if args.lm else {}),
     }
@@ -247,170 +243,6 @@ def one_threshold(reading: Reading) -> dict[str, dict[str, float]]:
             own = reading.human_scores[domains == domain]
             found.setdefault(domain, {})[f"fpr_at_{rate:g}"] = round(float(np.mean(own > threshold)), 4)
     return found
-
-
-def conformal(reading: Reading) -> dict[str, dict[str, float]]:
-    """Realised rates with 200 local humans, mean over 100 draws, per held-out domain."""
-    humans, models = np.asarray(reading.human_domains), np.asarray(reading.model_domains)
-    return {
-        domain: realised_rates(reading.human_scores[humans == domain], reading.model_scores[models == domain], domain)
-        for domain, count in zip(*np.unique(humans, return_counts=True), strict=True)
-        if count >= 250
-    }
-
-
-def realised_rates(own: Floats, other: Floats, key: str) -> dict[str, float]:
-    """Shares of human and model texts flagged against 200 of the human ones, mean over 100 draws."""
-    rates: dict[str, list[float]] = {}
-    for trial in range(100):
-        order = stream(trial, "conformal", key).permutation(len(own))
-        reference = HumanReference.of(own[order[:200]])
-        for rate in (0.05, 0.01):
-            flagged = reference.p_values(own[order[200:]]) <= rate
-            rates.setdefault(f"fpr_at_{rate:g}", []).append(float(flagged.mean()))
-            if len(other):
-                rates.setdefault(f"tpr_at_{rate:g}", []).append(float((reference.p_values(other) <= rate).mean()))
-    found = {name: round(float(np.mean(values)), 4) for name, values in rates.items()}
-    return found | {"fpr_at_0.01_worst_of_100": round(max(rates["fpr_at_0.01"]), 4)}
-
-
-def few_labels(reading: Reading) -> dict[str, dict[str, float]]:
-    """Calibration error after 20 + 20 labels on held-out domains."""
-    humans, models = np.asarray(reading.human_domains), np.asarray(reading.model_domains)
-    return {
-        domain: error_after_labels(
-            reading.human_scores[humans == domain],
-            reading.model_scores[models == domain],
-            without_domain(reading, domain),
-            domain,
-        )
-        for domain in CHAT_DOMAINS
-    }
-
-
-def error_after_labels(own: Floats, other: Floats, elsewhere: Reading, key: str) -> dict[str, float]:
-    """Expected calibration error after 20 human and 20 model labels of these scores, mean of 50 draws.
-
-    `by_chance` is what the same probabilities would show if they were exactly right: few texts fill ten bins unevenly.
-    """
-    errors, by_chance = [], []
-    for trial in range(50):
-        rng = stream(trial, "labels", key)
-        h, m = rng.permutation(own), rng.permutation(other)
-        n = min(len(h), len(m)) - 20
-        local = calibrate_locally("stack", elsewhere.version, elsewhere, "20 humans", h[:20])
-        labelled = calibrate_on_labels(local, elsewhere, np.r_[h[:20], m[:20]], np.arange(40) >= 20)
-        log_lr = labelled.log_lr(np.r_[h[20 : 20 + n], m[20 : 20 + n]])
-        p_model = 1 / (1 + np.exp(-log_lr))
-        errors.append(calibration_error(p_model, np.arange(2 * n) >= n))
-        by_chance.append(calibration_error(p_model, rng.random(2 * n) < p_model))
-    return {
-        "texts": 2 * n,
-        "error": round(float(np.mean(errors)), 4),
-        "by_chance": round(float(np.mean(by_chance)), 4),
-    }
-
-
-def without_domain(reading: Reading, domain: str) -> Reading:
-    """What was known before the domain was seen."""
-    of_human, of_model = np.asarray(reading.human_domains), np.asarray(reading.model_domains)
-    humans, models = of_human != domain, of_model != domain
-    return replace(
-        reading,
-        human_scores=reading.human_scores[humans],
-        human_domains=of_human[humans].tolist(),
-        model_scores=reading.model_scores[models],
-        model_domains=of_model[models].tolist(),
-        model_generators=np.asarray(reading.model_generators)[models].tolist(),
-    )
-
-
-def prevalence(reading: Reading) -> dict[str, Any]:
-    """Shares 0 to 1 in corpora from each held-out domain; model references come from the other domains.
-
-    A corpus has 500 texts, or as many as the domain has human texts left: none occurs twice where that can be helped.
-    A domain with few human texts gives half of them as the known ones; `humans` and `corpus` tell the sizes.
-
-    `one` corpora hold the texts of one generator, `all` those of every generator of the domain; wiki_squad's are base
-    models, which the detector cannot tell apart: there a bound must hold although a point cannot.
-    """
-    settings = {"200 humans": (200, 0), "100 humans": (100, 0), "200 humans + 150 model texts": (200, 150)}
-    found: dict[str, Any] = {}
-    for setting, (num_human, num_model) in settings.items():
-        trials, sizes = [], {}
-        for domain in (*CHAT_DOMAINS, "wiki_squad"):
-            for share in SHARES:
-                for trial in range(TRIALS):
-                    drawn = mixed_corpus(reading, domain, share, trial, num_human, num_model)
-                    if drawn is None:
-                        continue
-                    scores, known, reference, mix = drawn
-                    sizes[domain] = {"humans": len(known), "corpus": len(scores)}
-                    estimate = estimate_share(scores, known, reference, seed=trial)
-                    trials.append((domain, share, mix, estimate))
-        chat = [one for one in trials if one[0] in CHAT_DOMAINS]
-        found[setting] = {
-            **share_figures(chat),
-            "by_domain": {d: sizes[d] | share_figures([one for one in trials if one[0] == d]) for d in sorted(sizes)},
-            "by_generators": {m: share_figures([one for one in chat if one[2] == m]) for m in ("one", "all")},
-            "error_by_share": {
-                str(s): share_figures([one for one in chat if one[1] == s])["mean_absolute_error"] for s in SHARES
-            },
-        }
-    return found
-
-
-def mixed_corpus(
-    reading: Reading, domain: str, share: float, trial: int, num_human: int, num_model: int
-) -> tuple[Floats, Floats, ModelReference, str] | None:
-    """Scores of a corpus, of local humans, model references, and whose model texts; None where too few."""
-    humans, models = np.asarray(reading.human_domains), np.asarray(reading.model_domains)
-    generators = np.asarray(reading.model_generators)
-    rng = stream(trial, "prevalence", domain, str(share))
-    own = rng.permutation(reading.human_scores[humans == domain])
-    num_human = min(num_human, len(own) // 2)
-    known, unknown = own[:num_human], own[num_human:]
-    inside = (models == domain) & ~np.isin(generators, OURS)
-    pool = rng.permutation(reading.model_scores[inside])
-    mix = "one" if trial % 2 else "all"
-    if num_model:
-        if len(pool) < 2 * num_model:
-            return None
-        cell = HumanReference.of(known).standardised(pool[:num_model])
-        reference, pool = ModelReference(cells=[cell], local=True), pool[num_model:]
-    else:
-        reference = reference_elsewhere(reading, domain)
-        if mix == "one":
-            pool = reading.model_scores[inside & (generators == rng.choice(np.unique(generators[inside])))]
-    mix = "all" if num_model else mix
-    size = min(500, len(unknown))
-    count = round(size * share)
-    model = rng.choice(pool, count, replace=count > len(pool))
-    return np.r_[model, rng.permutation(unknown)[: size - count]], known, reference, mix
-
-
-def reference_elsewhere(reading: Reading, domain: str = "") -> ModelReference:
-    """What models score, a cell per domain and generator, outside `domain`."""
-    standard, cells = local_model_scores(reading)
-    names = np.array(["\0".join(cell) for cell in cells])
-    elsewhere = [standard[names == n] for n in np.unique(names) if n.partition("\0")[0] != domain]
-    return ModelReference(cells=[cell for cell in elsewhere if len(cell) >= 20], local=False)
-
-
-def share_figures(trials: list[tuple[str, float, str, Estimate]]) -> dict[str, Any]:
-    """Errors of the point, and how often the interval and the bound hold, over (domain, share, mix, estimate)."""
-    if not trials:
-        return {"trials": 0, "mean_absolute_error": None}
-    rows = [(share, one.share, one) for _, share, _, one in trials if one.share is not None]
-    return {
-        "trials": len(rows),
-        "mean_absolute_error": round(float(np.mean([abs(i.value - share) for share, i, _ in rows])), 4),
-        "interval_covers": round(float(np.mean([i.low - 1e-9 <= s <= i.high + 1e-9 for s, i, _ in rows])), 3),
-        "covers_if_known": round(
-            float(np.mean([i.low - 1e-9 <= s <= (e.high_if_known or 0) + 1e-9 for s, i, e in rows])), 3
-        ),
-        "lower_bound_holds": round(float(np.mean([e.lower_bound <= s + 1e-9 for s, _, e in rows])), 3),
-    }
 
 
 def registry(data: Labelled) -> dict[str, float]:

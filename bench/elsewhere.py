@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from detect import SHARES, TRIALS, error_after_labels, read_dev, realised_rates, reference_elsewhere, share_figures
+from detect import read_dev
+from local_labels import error_after_labels, realised_rates
 from machine import machine, write_result
 from numpy.typing import NDArray
 from public_sets import (
@@ -30,6 +31,7 @@ from public_sets import (
     outfox,
     remodetect,
 )
+from shares import CORPUS, SHARES, TRIALS, reference_elsewhere, share_figures
 
 from provenance.detectors.registry import OutputRegistry
 from provenance.seeds import stream
@@ -39,7 +41,6 @@ from provenance.tagging.reading import Reading
 from provenance.tagging.stored import open_detector
 
 WORDS = 220
-CORPUS = 500
 NOT_CHAT = ("davinci", "flan_t5_xxl")
 SAME_TEXT = 0.3
 """Share of the 4-word sequences that a text has in common with one it is a copy of."""
