@@ -21,6 +21,7 @@ _CANDIDATES = 5
 """Known texts, nearest by cosine, that are weighed as the origin."""
 _SAME_TEXT_COSINE = 0.4
 """A known text this near to the candidate is a version of it and says nothing about the subject."""
+_SIMILARITIES_AT_ONCE = 10_000_000
 _PRIOR_TEXTS = 2.0
 _SURE_WORD = 0.98
 _TAKEN_OVER = np.linspace(0.1, 0.8, 8)
@@ -62,18 +63,21 @@ class KnownTexts:
         self._num_texts = bags.counts.shape[0]
         self._document_frequency = np.bincount(bags.counts.indices, minlength=bags.counts.shape[1])
         self._vectors = self._tf_idf(bags.counts)
+        self._by_word = self._vectors.T.tocsr()
 
     def origins(self, queries: Bags) -> Iterator[tuple[int, float]]:
         """For each query the known text it was most likely made from, and `log_likelihood_ratio` of that.
 
         (-1, -inf) where no known text shares a word with it.
         """
-        similarity = (self._tf_idf(queries.counts) @ self._vectors.T).tocsr()
-        for i in range(similarity.shape[0]):
-            row = slice(similarity.indptr[i], similarity.indptr[i + 1])
-            order = np.argsort(-similarity.data[row], kind="stable")[: 2 * _SUBJECT_TEXTS + _CANDIDATES]
-            nearest = similarity.indices[row][order]
-            words = slice(queries.counts.indptr[i], queries.counts.indptr[i + 1])
+        vectors = self._tf_idf(queries.counts)
+        size = max(1, _SIMILARITIES_AT_ONCE // max(1, self._num_texts))
+        for i in range(vectors.shape[0]):
+            if i % size == 0:
+                similarity = (vectors[i : i + size] @ self._by_word).tocsr()
+            row = slice(*similarity.indptr[i % size : i % size + 2])
+            nearest = similarity.indices[row][_largest(similarity.data[row], 2 * _SUBJECT_TEXTS + _CANDIDATES)]
+            words = slice(*queries.counts.indptr[i : i + 2])
             yield self._origin(queries.counts.indices[words], queries.place[words], nearest)
 
     def _origin(
@@ -108,6 +112,14 @@ class KnownTexts:
         rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
         norms = np.sqrt(np.bincount(rows, values**2, minlength=counts.shape[0]))
         return csr_matrix((values / np.maximum(norms, 1e-12)[rows], counts.indices, counts.indptr), shape=counts.shape)
+
+
+def _largest(values: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Where the `count` largest are, largest first; all where there are fewer."""
+    some = np.arange(len(values))
+    if len(values) > count:
+        some = np.sort(np.argpartition(-values, count)[:count])
+    return some[np.argsort(-values[some], kind="stable")]
 
 
 def log_likelihood_ratio(chance: NDArray[np.float64], shift: NDArray[np.float64]) -> float:
