@@ -25,9 +25,6 @@ NATIVE = ("HewlettStudentEssay", "CollegeEssay", "CS224N")
 DEBATES = 1000
 # Printed in its README.
 _ELLIPSE_PASSWORD = b"ellipse_test"
-_DETECT_RL_CELL = 63
-"""Texts in a row of one domain, by the same model or (human) beside it."""
-_DETECT_RL_DOMAINS = ("abstract", "document", "story", "content")
 OUTFOX_MODELS = ("chatgpt", "text_davinci_003", "flan_t5_xxl")
 
 
@@ -131,14 +128,11 @@ def detect_rl_paraphrased(folder: Path, how: str) -> list[str]:
 
 
 def _detect_rl(folder: Path, file: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """Rows with their domains; those of the models follow the domains of the humans beside them."""
+    """Rows with their domains: texts of models follow the human ones of their domain."""
     path = folder / "DetectRL" / "Benchmark" / "Benchmark_Data" / file
-    num_of_models = 0
+    domain = ""
     for row in json.loads(path.read_text(encoding="utf-8")):
-        domain = row["data_type"]
-        if row["label"] != "human":
-            domain = _DETECT_RL_DOMAINS[num_of_models // _DETECT_RL_CELL % len(_DETECT_RL_DOMAINS)]
-            num_of_models += 1
+        domain = row["data_type"] if row["label"] == "human" else domain
         yield row, domain
 
 
