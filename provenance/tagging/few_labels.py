@@ -15,8 +15,10 @@ from provenance.tagging.conformal import HumanReference
 from provenance.tagging.reading import MIN_LOCAL, Reading, human_scores_by_domain, local_model_scores
 
 Floats = NDArray[np.float64]
+_USUAL_SPREAD_TEXTS = 100
+"""How many local texts the usual spread of human scores is worth; domains differ little in it."""
 _USUAL_TEXTS = 20
-"""How many local texts the usual is worth: how human scores spread, and that model texts do not hide among them."""
+"""How many local texts it is worth that model texts do not usually hide among human ones."""
 _SHAPE_TEXTS = 100
 """How many labels of a class the shape known from elsewhere is worth: 20 to 200 and no limit were tried."""
 
@@ -37,7 +39,9 @@ def calibrate_few(human: Floats, model: Floats, reading: Reading) -> Calibration
         raise DataError(f"local labels need 10 model texts with a score, got {len(model)}", hint="20 of each kind do")
     usual = np.mean([scores.var() for scores in by_domain])
     place = float(human.mean())
-    spread = float(np.sqrt((len(human) * human.var() + _USUAL_TEXTS * usual) / (len(human) + _USUAL_TEXTS)))
+    spread = float(
+        np.sqrt((len(human) * human.var() + _USUAL_SPREAD_TEXTS * usual) / (len(human) + _USUAL_SPREAD_TEXTS))
+    )
     local_human, local_model = (human - place) / spread, (model - place) / spread
     human_shape = np.concatenate([HumanReference.of(scores).standardised(scores) for scores in by_domain])
     model_shape = np.concatenate([some - some.mean() for some in known]) + _mean_score(local_model, known)
