@@ -2,8 +2,8 @@
 
 Usage: python bench/elsewhere.py FOLDER, with the clones that public_sets.py names; PROVENANCE_BENCH_DATA as for
 detect.py. Writes bench/results/elsewhere.json. First 220 words of every text; texts that the development set has too
-are left out. Settings were picked on held-out domains, with these sets in view; no choice leaned on DetectRL,
-ReMoDetect and OUTFOX.
+are left out. Settings were picked on held-out domains, with these sets in view; no choice about the detector leaned on
+DetectRL, ReMoDetect and OUTFOX.
 """
 
 import json
