@@ -84,8 +84,17 @@ def test_a_paraphrase_is_found_among_other_answers_to_the_same_prompt() -> None:
     assert np.mean([match.p_value <= 0.1 for match in registry.lookup([" ".join(words) for words in others])]) < 0.3
 
 
+def test_tiny_texts_are_no_measure_of_chance(known: list[list[str]]) -> None:
+    registry = OutputRegistry().register([" ".join(words) for words in known])
+    unrelated = [" ".join(text_of(stream(5, str(i)))) for i in range(50)]
+    tiny = [" ".join(words[:3]) for words in known[:20]]
+    assert registry.measure_chance([*unrelated, *tiny]).version == registry.measure_chance(unrelated).version
+    with pytest.raises(DataError, match="none of 20 texts given as unrelated has 15 words"):
+        registry.measure_chance(tiny)
+
+
 def test_what_shares_no_word_with_any_known_text_comes_from_none() -> None:
-    registry = OutputRegistry().register(["one two three four"]).measure_chance(["five six"])
+    registry = OutputRegistry().register(["one two three four"])
     assert [(match.copy_of, match.origin) for match in registry.lookup(["seven eight", ""])] == [(-1, -1)] * 2
 
 

@@ -26,6 +26,7 @@ GRAM_WORDS = 4
 _MAX_WORDS = 2000
 _MIN_GRAMS = 12
 """A text shorter than this shares too few sequences with anything to be told apart."""
+_MIN_WORDS = _MIN_GRAMS + GRAM_WORDS - 1
 _QUERY_BATCH = 256
 _COST = (2.0, 1.0)
 """Containment is near nothing among unrelated texts and large in copies, so few of its ranks are needed."""
@@ -143,15 +144,23 @@ class OutputRegistry:
         return type(self)(arrays=arrays)
 
     def measure_chance(self, unrelated: Sequence[str]) -> Self:
-        """The same registry, knowing how well texts that come from none of it match."""
-        null = np.array([match.measures for match in self.lookup(unrelated)], dtype=np.float64).reshape(-1, 2)
+        """The same registry, knowing how well texts that come from none of it match; tiny ones tell nothing.
+
+        Raises DataError when all are tiny.
+        """
+        telling = [text for text, tiny in zip(unrelated, _tiny(unrelated), strict=True) if not tiny]
+        if not telling:
+            raise DataError(
+                f"none of {len(unrelated):,} texts given as unrelated has {_MIN_WORDS} words",
+                hint="give longer ones: 200 show matches that chance makes once in 200",
+            )
+        null = np.array([match.measures for match in self.lookup(telling)], dtype=np.float64)
         return type(self)(arrays={**self._filled(), "null": np.ascontiguousarray(null.T)})
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """-log10 of the p-value of the best match (its negative for known human text); NaN for tiny texts."""
         out = np.array([-np.log10(match.p_value) for match in self.lookup(texts)], dtype=np.float64)
-        _, first = _words(texts)
-        out[np.diff(first) < _MIN_GRAMS + GRAM_WORDS - 1] = np.nan
+        out[_tiny(texts)] = np.nan
         return self.sign * out
 
     def lookup(self, texts: Sequence[str]) -> list[Match]:
@@ -217,6 +226,10 @@ class HumanRegistry(OutputRegistry):
 
     name: ClassVar[str] = "human_registry"
     sign: ClassVar[float] = -1.0
+
+
+def _tiny(texts: Sequence[str]) -> NDArray[np.bool_]:
+    return np.asarray(np.diff(_words(texts)[1]) < _MIN_WORDS)
 
 
 def _words(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
