@@ -125,7 +125,8 @@ def train(
     rows = [quality_row(quality) for quality in qualities]
     out.rows("provenance.detector.train/1", _QUALITY_COLUMNS, rows, beside=beside)
     verb = "would train" if dry_run else "trained"
-    note(f"{verb} {name}@{trained.detector.version} on {len(data.texts):,} texts; figures are from texts held out")
+    held_out = "; figures are from texts held out" if qualities else ""
+    note(f"{verb} {name}@{trained.detector.version} on {len(data.texts):,} texts{held_out}")
 
 
 @detector.command()

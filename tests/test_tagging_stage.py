@@ -199,6 +199,29 @@ def test_marks_of_two_keys_both_count_and_a_newer_detector_replaces_the_older(tr
     assert any(piece["note"] == "kgw.a, p 0.001" for piece in found["evidence"])
 
 
+def test_explain_names_the_registered_text_that_a_copy_comes_from(
+    trained: Run, catalog: Catalog, write_jsonl: Write, written: Callable[..., list[str]]
+) -> None:
+    texts = written(30, tic="Moreover,", seed=8)
+    outputs = write_jsonl("outputs.jsonl", [{"id": f"o{i}", "text": text} for i, text in enumerate(texts)])
+    ok(trained("corpus", "add", "outputs", str(outputs), "--key-field", "id", "--origin", "model"))
+    copies = write_jsonl(
+        "copies.jsonl", [{"id": "c", "text": f"{texts[3]} So it went on for a while, and then it stopped."}]
+    )
+    ok(trained("corpus", "add", "copies", str(copies), "--key-field", "id"))
+    ok(trained("detector", "train", "outputs", "known", "--detector", "registry"))
+    ok(trained("tag", "run", "copies", "--detector", "registry"))
+    with catalog.read() as con:
+        found = con.execute("SELECT key, doc_id FROM documents WHERE corpus IN ('copies', 'outputs')").fetchall()
+    ids = dict(found)
+    pieces = ok(trained("tag", "explain", f"doc:{ids['c']}", "--json"))["evidence"]
+    [note] = [piece["note"] for piece in pieces if piece["name"] == "registry"]
+    assert note.endswith(f"% of the shorter text's 4-word sequences shared with doc:{ids['o3']} of outputs@1")
+    ok(trained("detector", "train", "outputs", "known", "crawl", "--detector", "registry"))
+    pieces = ok(trained("tag", "explain", f"doc:{ids['c']}", "--json"))["evidence"]
+    assert [piece["note"] for piece in pieces if piece["name"] == "registry"] == [""]
+
+
 def test_explain_adds_up_to_the_probability(trained: Run, catalog: Catalog) -> None:
     ok(trained("tag", "run", "crawl", "--json"))
     with catalog.read() as con:

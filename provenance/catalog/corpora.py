@@ -137,6 +137,20 @@ def find_document(catalog: "Catalog", prefix: str) -> UUID:
     return found
 
 
+def documents_with_text(catalog: "Catalog", text_sha256: bytes) -> list[tuple[UUID, str]]:
+    """(doc_id, corpus@version) of the documents that have this very text, each by its newest version; oldest first."""
+    with catalog.read() as con:
+        rows = con.execute(
+            """
+            SELECT d.doc_id, concat(c.corpus, '@', max(c.version))
+            FROM document d JOIN corpus c USING (corpus_id) WHERE d.text_sha256 = ?
+            GROUP BY d.doc_id, c.corpus ORDER BY min(c.created_at), d.doc_id
+            """,
+            [text_sha256],
+        ).fetchall()
+    return [(doc_id, ref) for doc_id, ref in rows]
+
+
 def sample_ids(
     catalog: "Catalog", info: CorpusInfo, *, count: int, seed: int
 ) -> list[tuple[UUID, str, str, float | None]]:

@@ -20,6 +20,7 @@ from provenance.detectors.paraphrase import VOCABULARY_BITS, Bags, KnownTexts
 from provenance.detectors.tokens import WORD, tokenise
 from provenance.detectors.weights import load_weights, save_weights, weights_digest
 from provenance.errors import DataError
+from provenance.ids import sha256_text
 from provenance.types import EvidenceKind
 
 GRAM_WORDS = 4
@@ -139,6 +140,7 @@ class OutputRegistry:
             "word_count": bags.counts.data,
             "word_place": bags.place.astype(np.float16),
             "word_first": bags.counts.indptr.astype(np.int64),
+            "sha256": np.frombuffer(b"".join(map(sha256_text, texts)), dtype=np.uint8).reshape(len(texts), -1),
             "null": np.empty((2, 0)),
         }
         return type(self)(arrays=arrays)
@@ -162,6 +164,19 @@ class OutputRegistry:
         out = np.array([-np.log10(match.p_value) for match in self.lookup(texts)], dtype=np.float64)
         out[_tiny(texts)] = np.nan
         return self.sign * out
+
+    def source(self, match: Match) -> tuple[bytes, str] | None:
+        """The SHA-256 of the known text that a match is with and, in words, how; None where there is none."""
+        copied = match.containment >= _SURELY_RELATED[0]
+        known = match.copy_of if copied else match.origin
+        if known < 0:
+            return None
+        how = (
+            f"{match.containment:.0%} of the shorter text's 4-word sequences shared with"
+            if copied
+            else f"rewritten or a relative, {match.log_likelihood_ratio:.2f} nats a word for"
+        )
+        return self._filled()["sha256"][known].tobytes(), how
 
     def lookup(self, texts: Sequence[str]) -> list[Match]:
         """The best match of every text."""
@@ -204,7 +219,7 @@ class OutputRegistry:
         return self._texts
 
     def save(self, folder: Path) -> None:
-        """Write hashes, counts and places of words; no text is stored."""
+        """Write hashes of texts and of their words, counts and places; no text is stored."""
         save_weights(folder, self.name, self.algorithm, self._filled(), {})
 
     @classmethod

@@ -9,13 +9,14 @@ import numpy as np
 import orjson
 
 from provenance import tables
-from provenance.catalog.corpora import CorpusInfo
+from provenance.catalog.corpora import CorpusInfo, documents_with_text
 from provenance.catalog.evidence import evidence_of
 from provenance.catalog.store import Catalog
 from provenance.catalog.tags import current_tag
 from provenance.corpus.texts import texts_by_id
 from provenance.detectors.boilerplate import Boilerplate
 from provenance.detectors.normalise import normalise
+from provenance.detectors.registry import OutputRegistry
 from provenance.detectors.stack import Stack
 from provenance.detectors.stylometry import Stylometry
 from provenance.detectors.tokens import tokenise
@@ -28,6 +29,8 @@ from provenance.types import EvidenceKind
 
 _NATS_PER_BIT = math.log(2)
 _SPANS, _FEATURES = 3, 5
+_CHANCE = 0.05
+"""A match that chance makes more often than this names no source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,7 @@ def explain(catalog: Catalog, info: CorpusInfo, doc_id: UUID, rules: Rules) -> E
         for row, value in zip(evidence.to_pylist(), log_lr, strict=True)
         if row["kind"] == EvidenceKind.DETECTOR.value and np.isfinite(value)
     )
+    text = texts_by_id(catalog, [doc_id]).get(doc_id, "")
     pieces = []
     for row, value, p_value in zip(evidence.to_pylist(), log_lr, p_values, strict=True):
         share = rules.weight_of(row["name"]) / pools if row["kind"] == EvidenceKind.DETECTOR.value and pools else 1.0
@@ -78,13 +82,12 @@ def explain(catalog: Catalog, info: CorpusInfo, doc_id: UUID, rules: Rules) -> E
                 score=row["score"],
                 bits=float(share * value / _NATS_PER_BIT) if np.isfinite(value) else None,
                 p_value=float(p_value) if np.isfinite(p_value) else None,
-                note=_note(row, share),
+                note=_note(row, share) or _known_source(catalog, row, doc_id, text),
             )
         )
     tag = current_tag(catalog, doc_id)
     if tag is None:
         [tag] = resolve(tables.uuids([doc_id.bytes]), evidence, rules, p_values=p_values, silenced=silenced).to_pylist()
-    text = texts_by_id(catalog, [doc_id]).get(doc_id, "")
     spans, features = _speaking(catalog, text)
     return Explanation(
         doc_id=doc_id,
@@ -105,6 +108,26 @@ def _note(row: dict[str, Any], share: float) -> str:
     if row["kind"] == EvidenceKind.WATERMARK.value and row["score"] is not None:
         return f"{row['version'].partition('+')[2]}, p {10 ** -row['score']:.1g}"
     return ", ".join(f"{key} {value}" for key, value in details.items() if key != "abstained")
+
+
+def _known_source(catalog: Catalog, row: dict[str, Any], doc_id: UUID, text: str) -> str:
+    """Which registered text a registry's score speaks of; nothing where the registry is another one by now."""
+    if row["kind"] != EvidenceKind.NEAR_DUPLICATE.value or row["score"] is None:
+        return ""
+    try:
+        registry = open_detector(catalog.root, row["name"]).detector
+    except ProvenanceError:
+        return ""
+    if not isinstance(registry, OutputRegistry) or registry.version != row["version"]:
+        return ""
+    [match] = registry.lookup([text])
+    source = registry.source(match)
+    if source is None or match.p_value > _CHANCE:
+        return ""
+    text_sha256, how = source
+    # The document itself may be registered, and then so may another with its text.
+    found = sorted(documents_with_text(catalog, text_sha256), key=lambda one: one[0] == doc_id)
+    return f"{how} doc:{found[0][0]} of {found[0][1]}" if found else f"{how} a text that is not in the catalog"
 
 
 def _speaking(catalog: Catalog, text: str) -> tuple[list[tuple[float, str]], list[tuple[str, float]]]:
