@@ -93,9 +93,11 @@ def test_tiny_texts_are_no_measure_of_chance(known: list[list[str]]) -> None:
         registry.measure_chance(tiny)
 
 
-def test_what_shares_no_word_with_any_known_text_comes_from_none() -> None:
-    registry = OutputRegistry().register(["one two three four"])
-    assert [(match.copy_of, match.origin) for match in registry.lookup(["seven eight", ""])] == [(-1, -1)] * 2
+@pytest.mark.parametrize("texts", [["one two three four"], [""], []])
+def test_what_shares_no_word_with_any_known_text_comes_from_none(texts: list[str]) -> None:
+    registry = OutputRegistry().register(texts)
+    matches = registry.lookup(["seven eight", ""])
+    assert [(match.copy_of, match.origin, registry.source(match)) for match in matches] == [(-1, -1, None)] * 2
 
 
 def test_scores_are_signed_and_absent_for_tiny_texts(registry: OutputRegistry, known: list[list[str]]) -> None:

@@ -140,7 +140,7 @@ class OutputRegistry:
             "word_count": bags.counts.data,
             "word_place": bags.place.astype(np.float16),
             "word_first": bags.counts.indptr.astype(np.int64),
-            "sha256": np.frombuffer(b"".join(map(sha256_text, texts)), dtype=np.uint8).reshape(len(texts), -1),
+            "sha256": np.frombuffer(b"".join(map(sha256_text, texts)), dtype=np.uint8).reshape(-1, 32),
             "null": np.empty((2, 0)),
         }
         return type(self)(arrays=arrays)
