@@ -72,13 +72,13 @@ class KnownTexts:
         """
         vectors = self._tf_idf(queries.counts)
         size = max(1, _SIMILARITIES_AT_ONCE // max(1, self._num_texts))
-        for i in range(vectors.shape[0]):
-            if i % size == 0:
-                similarity = (vectors[i : i + size] @ self._by_word).tocsr()
-            row = slice(*similarity.indptr[i % size : i % size + 2])
-            nearest = similarity.indices[row][_largest(similarity.data[row], 2 * _SUBJECT_TEXTS + _CANDIDATES)]
-            words = slice(*queries.counts.indptr[i : i + 2])
-            yield self._origin(queries.counts.indices[words], queries.place[words], nearest)
+        for start in range(0, vectors.shape[0], size):
+            similarity = (vectors[start : start + size] @ self._by_word).tocsr()
+            for k in range(similarity.shape[0]):
+                row = slice(*similarity.indptr[k : k + 2])
+                words = slice(*queries.counts.indptr[start + k : start + k + 2])
+                nearest = similarity.indices[row][_largest(similarity.data[row], 2 * _SUBJECT_TEXTS + _CANDIDATES)]
+                yield self._origin(queries.counts.indices[words], queries.place[words], nearest)
 
     def _origin(
         self, words: NDArray[np.int32], place: NDArray[np.float32], nearest: NDArray[np.int32]

@@ -41,6 +41,8 @@ _PRIME = np.uint64(0x9E3779B97F4A7C15)
 class Match:
     """The known text nearest to a query."""
 
+    num_words: int
+    """Of the query."""
     copy_of: int
     """Index of the known text that contains most of it, -1 where none shares a sequence."""
     containment: float
@@ -150,20 +152,20 @@ class OutputRegistry:
 
         Raises DataError when all are tiny.
         """
-        telling = [text for text, tiny in zip(unrelated, _tiny(unrelated), strict=True) if not tiny]
+        telling = [match.measures for match in self.lookup(unrelated) if match.num_words >= _MIN_WORDS]
         if not telling:
             raise DataError(
                 f"none of {len(unrelated):,} texts given as unrelated has {_MIN_WORDS} words",
                 hint="give longer ones: 200 show matches that chance makes once in 200",
             )
-        null = np.array([match.measures for match in self.lookup(telling)], dtype=np.float64)
-        return type(self)(arrays={**self._filled(), "null": np.ascontiguousarray(null.T)})
+        null = np.ascontiguousarray(np.array(telling, dtype=np.float64).T)
+        return type(self)(arrays={**self._filled(), "null": null})
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """-log10 of the p-value of the best match (its negative for known human text); NaN for tiny texts."""
-        out = np.array([-np.log10(match.p_value) for match in self.lookup(texts)], dtype=np.float64)
-        out[_tiny(texts)] = np.nan
-        return self.sign * out
+        matches = self.lookup(texts)
+        p_values = np.array([m.p_value if m.num_words >= _MIN_WORDS else np.nan for m in matches], dtype=np.float64)
+        return -self.sign * np.log10(p_values)
 
     def source(self, match: Match) -> tuple[bytes, str] | None:
         """The SHA-256 of the known text that a match is with and, in words, how; None where there is none."""
@@ -192,7 +194,13 @@ class OutputRegistry:
         found = []
         for i, (origin, ratio) in enumerate(self._known_texts().origins(Bags.of(words, first))):
             copy_of, containment = self._containment(np.unique(grams[owner == i]))
-            match = Match(copy_of=copy_of, containment=containment, origin=origin, log_likelihood_ratio=ratio)
+            match = Match(
+                num_words=int(first[i + 1] - first[i]),
+                copy_of=copy_of,
+                containment=containment,
+                origin=origin,
+                log_likelihood_ratio=ratio,
+            )
             found.append(replace(match, p_value=chance.p_value(match.measures)))
         return found
 
@@ -241,10 +249,6 @@ class HumanRegistry(OutputRegistry):
 
     name: ClassVar[str] = "human_registry"
     sign: ClassVar[float] = -1.0
-
-
-def _tiny(texts: Sequence[str]) -> NDArray[np.bool_]:
-    return np.asarray(np.diff(_words(texts)[1]) < _MIN_WORDS)
 
 
 def _words(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
