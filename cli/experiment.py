@@ -195,12 +195,17 @@ def rm(catalog: "Catalog", name: str, *, dry_run: bool) -> None:
 
 
 @experiment.command()
-def recipes() -> None:
-    """The experiments and policies that ship, with what each one shows."""
+@click.argument("name", required=False)
+def recipes(name: str | None) -> None:
+    """The experiments and policies that ship, with what each one shows; with NAME the file itself, to start from."""
+    from provenance.mixing.policy import shipped_file
     from provenance.recursion.in_catalog import shipped
 
-    for kind, name, description in shipped():
-        click.echo(f"{kind:<11} {name:<24} {description}")
+    if name is not None:
+        click.echo(shipped_file(name), nl=False)
+        return
+    for kind, each, description in shipped():
+        click.echo(f"{kind:<11} {each:<24} {description}")
 
 
 @experiment.command()

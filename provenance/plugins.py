@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from provenance.config import Config
 from provenance.errors import MissingExtraError, NotFoundError
 from provenance.types import EvidenceKind
 
@@ -118,6 +119,8 @@ class DocumentWorld(Protocol):
     """
 
     name: ClassVar[str]
+    tables: ClassVar[tuple[type[Config], type[Config]]]
+    """What `[model]` and `[sampling]` may say."""
 
     def encode(self, texts: Sequence[str]) -> Arrays:
         """Texts as a batch, one entry per document."""
@@ -156,6 +159,8 @@ class CohortWorld(Protocol):
     """
 
     name: ClassVar[str]
+    tables: ClassVar[tuple[type[Config], type[Config]]]
+    """What `[model]` and `[sampling]` may say."""
     subgroups: ClassVar[tuple[str, ...]]
     """What a verifier can tell apart, as keys of `sample`; usually `("",)`."""
 
@@ -214,6 +219,11 @@ class Metric:
     """Keys of the world's `observe`; the metric is measured where all of them are present."""
     measure: Callable[..., Any]
     """Called with the needed values in that order: a float, one value per replica, or a value per subgroup."""
+
+    @property
+    def what(self) -> str:
+        """What the number says, in a line: the first of `measure`'s docstring."""
+        return (self.measure.__doc__ or "").strip().partition("\n")[0]
 
 
 DETECTORS = Registry(

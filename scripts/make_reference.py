@@ -1,5 +1,6 @@
-"""Writes docs/reference/cli.md from the commands' own help, docs/reference/views.md from the views' own comments, and
-the tables of docs/detectors.md from bench/results/detect.json, elsewhere.json and paraphrases.json.
+"""Writes docs/reference/cli.md from the commands' own help, views.md from the views' own comments, policies.md and
+experiments.md from the config models, and the tables of docs/detectors.md from detect.json, elsewhere.json and
+paraphrases.json in bench/results.
 
 tests/test_docs.py fails when the files differ from what this script would write.
 """
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import reference_files
 from provenance.cli import cli
 
 from provenance.catalog.query import list_views
@@ -19,7 +21,7 @@ from provenance.catalog.store import Catalog
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 DETECTORS = ROOT / "docs" / "detectors.md"
-MADE = "<!-- Written by scripts/make_reference.py; change the help texts, then run `make docs`. -->\n"
+MADE = "<!-- Written by scripts/make_reference.py; change the texts in the code, then run `make docs`. -->\n"
 
 
 def cli_page() -> str:
@@ -130,7 +132,13 @@ def _flat(body: dict[str, Any], first: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Each generated file and its text."""
-    return {REFERENCE / "cli.md": cli_page(), REFERENCE / "views.md": views_page(), DETECTORS: detectors_page()}
+    return {
+        REFERENCE / "cli.md": cli_page(),
+        REFERENCE / "views.md": views_page(),
+        REFERENCE / "policies.md": f"{MADE}\n{reference_files.policies_page()}",
+        REFERENCE / "experiments.md": f"{MADE}\n{reference_files.experiments_page()}",
+        DETECTORS: detectors_page(),
+    }
 
 
 if __name__ == "__main__":

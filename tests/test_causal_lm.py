@@ -92,6 +92,17 @@ def test_each_block_is_continued_by_the_next_one(world: CausalLmWorld, model: An
     assert samples["ids"][:8].tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_text_is_written_in_the_precision_asked_for(precision: str, dtype: Any) -> None:
+    world = build({"training": {**SMALL["training"], "precision": precision}})
+    like = world.encode(TEXTS[:4])
+    model, used = world.fit([Part(batch=like)], stream(0, "fit")), set()
+    model.register_forward_hook(lambda module, given, output: used.add(output.logits.dtype))
+    world.sample(model, like, stream(0, "sample"))
+    assert used == {dtype}
+    assert model.dtype == torch.float32
+
+
 def test_kept_prompts_stay_and_the_rest_is_written() -> None:
     world = build({"loss_from": 3}, prompt_tokens=3, keep_prompt=True)
     real = world.encode(TEXTS)

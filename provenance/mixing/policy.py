@@ -62,7 +62,9 @@ class Budget(Config):
     """How large the mix is, in documents or in tokens, and what happens when a share cannot be met."""
 
     documents: int | None = Field(default=None, ge=1)
+    """Size in documents."""
     tokens: int | None = Field(default=None, ge=1)
+    """Size in tokens; a document that would go over it is not taken."""
     on_shortfall: Shortfall = "error"
     """`error` stops; `fill` takes the rest from the other shares; `upsample` repeats documents."""
 
@@ -77,12 +79,17 @@ class MixPolicy(Config):
     """A named mix. In an experiment the budget comes from the experiment."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    """What the mix, or the curve in an experiment, is called."""
     description: str = ""
+    """A line for lists."""
     seed: int = 0
+    """Of the draws; an experiment uses its own."""
     sources: list[str] | None = Field(default=None, alias="from", min_length=1)
     """Corpora to draw from, `name` or `name@version`; None means all."""
     budget: Budget = Budget()
+    """The `[budget]` table."""
     shares: list[Share] = Field(alias="share", min_length=1)
+    """`[[share]]` tables, in the order they are served."""
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
@@ -134,8 +141,18 @@ def shipped_policy(name: str) -> MixPolicy | None:
 
 def shipped_tables(name: str) -> dict[str, Any]:
     """The tables of the shipped TOML file of this name; none where there is no such file."""
+    try:
+        return tomllib.loads(shipped_file(name))
+    except NotFoundError:
+        return {}
+
+
+def shipped_file(name: str) -> str:
+    """The TOML file that ships under this name, as it is. Raises NotFoundError."""
     file = files("provenance.recipes").joinpath(f"{name}.toml")
-    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if not file.is_file():
+        raise NotFoundError.of("recipe or policy", name, (known for known, _ in shipped_files()))
+    return file.read_text(encoding="utf-8")
 
 
 def shipped_policies() -> list[str]:

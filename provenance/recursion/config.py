@@ -44,14 +44,18 @@ class SimulatedDetector(Config):
     """A detector of known quality in place of a trained one."""
 
     true_positive_rate: float = Field(ge=0, le=1)
+    """Share of model text it takes for a model's."""
     false_positive_rate: float = Field(ge=0, le=1)
+    """Share of human text it takes for a model's."""
 
 
 class Verifier(Config):
     """A noisy judge of single samples: keeps good ones with probability phi, bad ones with psi (Feng et al. 2024)."""
 
     phi: float = Field(ge=0, le=1)
+    """Chance that a good sample is kept."""
     psi: float = Field(ge=0, le=1)
+    """Chance that a bad sample is kept."""
 
 
 class Detection(Config):
@@ -60,7 +64,9 @@ class Detection(Config):
     name: str | None = None
     """A trained detector of the catalog."""
     simulated: SimulatedDetector | None = None
+    """One of known quality: `[detector.simulated]`."""
     verifier: Verifier | None = None
+    """A judge of right and wrong: `[detector.verifier]`, for the verifier world."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -77,37 +83,46 @@ class Axis(Config):
     keys: list[str] = Field(min_length=1)
     """Dotted keys that take the value, lists by number from 0: `budget.documents`, `policies.0.share.1.take`."""
     values: list[int | float | str] = Field(min_length=1)
+    """What they are set to in turn."""
 
 
 class Published(Config):
     """A number somebody printed, to stand beside ours."""
 
     x: float
+    """Generation, or value of the axis."""
     y: float
+    """What was printed."""
     spread: float | None = None
     """Standard deviation over the source's repeats."""
     series: str = ""
+    """Which curve of the source it is from."""
 
 
 class Figure(Config):
     """What an experiment's figure shows: one metric, over generations or over a sweep at the last generation."""
 
     metric: str
+    """The one drawn."""
     x: str = "generation"
     """`generation`, or the name of a sweep axis."""
     at: Literal["first", "last"] = "last"
     """Which generation a figure over a sweep shows."""
     log_x: bool = False
+    """A logarithmic x axis."""
     log_y: bool = False
+    """A logarithmic y axis."""
     source: str = ""
     """Where the published numbers, or the figure that this one repeats, are."""
     published: list[Published] = Field(default_factory=list)
+    """Those numbers: `[[figure.published]]`."""
 
 
 class Price(Config):
     """What `experiment price` looks for: the smallest amount of verified human data that keeps a metric good enough."""
 
     metric: str
+    """The one that must stay good enough."""
     level: float
     """Good enough is at most this, or at least this where higher is better."""
     axis: str
@@ -118,28 +133,38 @@ class MetricChoice(Config):
     """Which metrics to record; default: all that the world can answer."""
 
     names: list[str] | None = None
+    """Their names; fewer make a run faster."""
 
 
 class Experiment(Config):
     """A plan: one world, several policies, several seeds."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    """What the catalog and all commands call it."""
     description: str = ""
+    """A line for lists and reports."""
     world: str
+    """The kind of model, one of those below."""
     generations: int = Field(ge=1)
     """Generations after the first: generation 0 is the model trained on real data."""
     seeds: list[int] = Field(default=[0], min_length=1)
+    """Every policy is run once with each; bands in reports are over seeds."""
     policies: list[str | MixPolicy] = Field(min_length=1)
     """Shipped names, files ending in .toml, or policies written out."""
     real: Real = Real()
+    """The `[real]` table."""
     budget: Budget
     """Size of every training set."""
     writes: int | None = Field(default=None, ge=1)
     """Documents (samples) each generation writes. Default: as much as the first training set."""
     model: dict[str, Any] = Field(default_factory=dict)
+    """The `[model]` table: the world's own settings."""
     sampling: dict[str, Any] = Field(default_factory=dict)
+    """The `[sampling]` table: how that world's models write."""
     detector: Detection | None = None
+    """The `[detector]` table."""
     metrics: MetricChoice = MetricChoice()
+    """The `[metrics]` table."""
     record_every: int = Field(default=1, ge=1)
     """Statistical worlds: keep the metrics of every n-th generation (and of the last)."""
     keep_models: bool = False
@@ -147,8 +172,11 @@ class Experiment(Config):
     keep_texts: bool = True
     """Text worlds: return what the models wrote to the catalog, with its lineage. Numbers are kept anyway."""
     sweep: list[Axis] = Field(default_factory=list)
+    """`[[sweep]]` tables: one experiment for every combination of their values."""
     figure: Figure | None = None
+    """The `[figure]` table: what the report shows first."""
     price: Price | None = None
+    """The `[price]` table: what `experiment price` looks for."""
     family: str | None = None
     """The experiment file's own name, in the experiments its sweep makes."""
     point: dict[str, int | float | str] = Field(default_factory=dict)

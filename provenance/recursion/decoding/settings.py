@@ -16,8 +16,11 @@ class Decoding(Config):
     """How the next tokens are chosen. Meanings are those of transformers' `generate`."""
 
     method: Literal["greedy", "sample", "beam"] = "greedy"
+    """The likeliest token, a random one, or the likeliest text that a beam search finds."""
     beams: int = Field(default=1, ge=1)
+    """Texts kept while searching; above 1 with `beam` alone."""
     temperature: float = Field(default=1.0, gt=0)
+    """Logits are divided by it before one is drawn."""
     top_k: int = Field(default=0, ge=0)
     """Sample among the k likeliest tokens only; 0 means all."""
     top_p: float = Field(default=1.0, gt=0, le=1)

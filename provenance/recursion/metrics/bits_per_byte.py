@@ -15,7 +15,7 @@ def bits_per_byte(total_bits: float, total_bytes: int) -> float:
 
 
 def by_subgroup(total_bits: Mapping[str, float], total_bytes: Mapping[str, int]) -> dict[str, float]:
-    """The same for each subgroup of the held-out text: who is forgotten first."""
+    """Code length of each subgroup of the held-out text in bits, per byte of it: who is forgotten first."""
     return {name: bits_per_byte(bits, total_bytes[name]) for name, bits in total_bits.items()}
 
 

@@ -40,7 +40,7 @@ def total_variation(p: Floats, real_p: Floats) -> Floats:
 
 
 def l2_squared(p: Floats, real_p: Floats) -> Floats:
-    """Sum of squared differences."""
+    """Sum of squared differences between fitted and real probabilities."""
     return np.asarray(((p - real_p) ** 2).sum(axis=1))
 
 

@@ -19,7 +19,7 @@ def copied(
     real_ids: NDArray[np.integer],
     real_offsets: NDArray[np.int64],
 ) -> float:
-    """Share of documents with at least `SHARE` of their 8-grams in the real text; NaN when none is long enough."""
+    """Share of documents with at least half of their 8-grams in the real text; NaN when none is long enough."""
     both = np.concatenate([ids, real_ids])
     codes, owner = ngram_codes(both, np.concatenate([offsets, offsets[-1] + real_offsets[1:]]), ORDER)
     n = len(offsets) - 1

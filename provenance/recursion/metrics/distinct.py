@@ -32,6 +32,7 @@ def _metric(n: int) -> Metric:
     def measure(ids: NDArray[np.integer], offsets: NDArray[np.int64]) -> float:
         return distinct(n, ids, offsets)
 
+    measure.__doc__ = f"Different {n}-grams over all {n}-grams of the generated text."
     return Metric(
         name=f"distinct_{n}",
         unit="fraction",

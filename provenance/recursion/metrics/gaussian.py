@@ -27,7 +27,7 @@ def fitted_sd(sd: Floats) -> Floats:
 
 
 def log_variance(sd: Floats) -> Floats:
-    """Its logarithm: the mean of the variance itself is ruled by a few replicas, that of its logarithm is not."""
+    """Log of the fitted variance: a few replicas rule the mean of the variance, not that of its logarithm."""
     with np.errstate(divide="ignore"):
         return _per_dimension(2.0 * np.log(sd))
 
@@ -38,12 +38,12 @@ def squared_mean_error(mean: Floats, real_mean: float) -> Floats:
 
 
 def mean_error(mean: Floats, real_mean: float) -> Floats:
-    """|fitted mean - real mean|, the published figure's left panel."""
+    """|fitted mean - real mean|: the published figure's left panel."""
     return _per_dimension(np.abs(mean - real_mean))
 
 
 def sd_error(sd: Floats, real_sd: float) -> Floats:
-    """|fitted sd - real sd|, its right panel."""
+    """|fitted sd - real sd|: the published figure's right panel."""
     return _per_dimension(np.abs(sd - real_sd))
 
 

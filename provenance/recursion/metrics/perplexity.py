@@ -16,14 +16,14 @@ TAIL = 0.05
 
 
 def perplexity(nats: NDArray[np.floating]) -> float:
-    """Exponential of the mean loss in nats per token; NaN for no tokens."""
+    """Exponential of the mean loss of held-out human text in nats per token; NaN for no tokens."""
     return float(np.exp(nats.mean(dtype=np.float64))) if nats.size else float("nan")
 
 
 def perplexity_without(
     nats: NDArray[np.floating], targets: NDArray[np.integer], separator: NDArray[np.integer]
 ) -> float:
-    """The same over all tokens but the document separator."""
+    """Perplexity of held-out human text over all tokens but the document separator."""
     return perplexity(nats[~np.isin(targets, separator)])
 
 

@@ -23,7 +23,7 @@ def coverage(real_ids: NDArray[np.integer], ids: NDArray[np.integer]) -> float:
 
 
 def rare_coverage(real_ids: NDArray[np.integer], ids: NDArray[np.integer]) -> float:
-    """The same for tokens the real text holds at most `RARE` times."""
+    """Share of the tokens that the real text holds only once or twice that occur in the sample."""
     counts = np.bincount(real_ids)
     return _alive((counts > 0) & (counts <= RARE), ids)
 

@@ -29,8 +29,11 @@ class CategoricalSettings(Config):
     """The `[model]` table."""
 
     replicas: int = Field(default=100, ge=1)
+    """Independent copies, simulated side by side; figures are means over them."""
     states: int = Field(default=2, ge=2)
+    """Values that a sample can have."""
     distribution: Literal["uniform", "zipf"] = "uniform"
+    """The real one over the states."""
     exponent: float = Field(default=1.0, gt=0)
     """Of the Zipf law p(i) ~ i^-exponent."""
     probabilities: list[float] | None = Field(default=None, min_length=2)
@@ -57,6 +60,7 @@ class CategoricalWorld:
     """Many distributions over the same states at once."""
 
     name: ClassVar[str] = "categorical"
+    tables: ClassVar[tuple[type[Config], type[Config]]] = (CategoricalSettings, Decoding)
     subgroups: ClassVar[tuple[str, ...]] = ("",)
 
     def __init__(self, settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:

@@ -59,6 +59,7 @@ class CausalLmSettings(Config):
     vocabulary_size: int = Field(default=2048, ge=257)
     """Tokens of the BPE trained here."""
     block_tokens: int = Field(default=64, ge=2)
+    """Texts are packed one after another and cut into blocks of this length, for training and as prompts."""
     loss_from: int = Field(default=1, ge=1)
     """The first token of a block that is learned; what comes before is context only (Drayson et al.: 256 of 512)."""
     separator: bool = True
@@ -66,7 +67,9 @@ class CausalLmSettings(Config):
     validation: Path | None = None
     """A text file: the epoch with the best loss on it is kept, else the last."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a CUDA device where there is one."""
     training: TrainingSettings = TrainingSettings(epochs=1, batch_size=32, learning_rate=2e-3)
+    """The `[model.training]` table."""
 
     @model_validator(mode="after")
     def _context_leaves_something(self) -> Self:
@@ -91,6 +94,7 @@ class CausalLmSampling(Decoding):
     batch_size: int = Field(default=0, ge=0)
     """Prompts at a time; 0 fits the device."""
     watermark: Watermark | None = None
+    """The `[sampling.watermark]` table: mark what is written."""
 
     @model_validator(mode="after")
     def _a_kept_prompt_has_a_length(self) -> Self:
@@ -105,6 +109,7 @@ class CausalLmWorld:
     """Texts under a transformer. A batch is `{"ids", "offsets"}`, as in the n-gram world, of the tokenizer's ids."""
 
     name: ClassVar[str] = "causal_lm"
+    tables: ClassVar[tuple[type[Config], type[Config]]] = (CausalLmSettings, CausalLmSampling)
 
     def __init__(self, texts: Sequence[str], settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:
         self.settings = checked(CausalLmSettings, settings, "[model] of world 'causal_lm'")
@@ -225,7 +230,7 @@ class CausalLmWorld:
             eos=(self.separator,) if forbidden else (),
             processor=marker(mark, model.config.vocab_size, model.device) if mark is not None else None,
         )
-        new = generate(_for_decoding(model), prompts, request, seed=seed, batch_size=self.sampling.batch_size)
+        new = generate(self._for_decoding(model), prompts, request, seed=seed, batch_size=self.sampling.batch_size)
         written = torch.cat([kept, new], dim=1).flatten()[: len(stream)]
         return {"ids": written.numpy().astype(np.int32), "offsets": like["offsets"]}
 
@@ -310,7 +315,7 @@ class CausalLmWorld:
         assert found is not None
         return lambda: float(blocks.score(model, found).mean(dtype=np.float64))
 
-
-def _for_decoding(model: PreTrainedModel) -> PreTrainedModel:
-    """On a GPU a bf16 copy: decoding is bound by memory. On a CPU the model itself."""
-    return copy.deepcopy(model).to(torch.bfloat16).eval() if model.device.type == "cuda" else model.eval()
+    def _for_decoding(self, model: PreTrainedModel) -> PreTrainedModel:
+        if self.settings.training.precision == "fp32":
+            return model.eval()
+        return copy.deepcopy(model).to(torch.bfloat16).eval()

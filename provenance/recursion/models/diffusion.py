@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own spelling)
 from pydantic import Field
 from torch import Tensor, nn
 
-from provenance.recursion.models.image_world import ImageSettings, ImageWorld
+from provenance.recursion.models.image_world import ImageSampling, ImageSettings, ImageWorld
 from provenance.recursion.training_settings import TrainingSettings
 
 
@@ -101,15 +101,20 @@ class DiffusionSettings(ImageSettings):
     """The `[model]` table."""
 
     channels: int = Field(default=8, ge=4, multiple_of=4)
+    """Of the U-Net's upper level."""
     steps: int = Field(default=100, ge=2)
+    """Noise levels of training."""
     sampling_steps: int = Field(default=20, ge=2)
+    """How many of them sampling goes through."""
     training: TrainingSettings = TrainingSettings(epochs=20, batch_size=64, learning_rate=2e-3)
+    """The `[model.training]` table."""
 
 
 class DiffusionWorld(ImageWorld):
     """Images under a diffusion model."""
 
     name: ClassVar[str] = "diffusion"
+    tables = (DiffusionSettings, ImageSampling)
     settings: DiffusionSettings
 
     def network(self, height: int, width: int) -> nn.Module:

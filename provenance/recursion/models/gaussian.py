@@ -29,9 +29,11 @@ class GaussianSettings(Config):
     """The `[model]` table."""
 
     replicas: int = Field(default=1000, ge=1)
+    """Independent copies, simulated side by side; figures are means over them."""
     mean: float = 0.0
+    """Of the real distribution."""
     sd: float = Field(default=1.0, gt=0)
-    """The real distribution."""
+    """Standard deviation of the real distribution."""
     estimator: Literal["mle", "unbiased"] = "mle"
     """Variance with divisor n, as `np.std` has it and the published notebooks use it, or n - 1."""
     device: Device = "cpu"
@@ -49,6 +51,7 @@ class GaussianWorld:
     """Many 1-D Gaussians at once."""
 
     name: ClassVar[str] = "gaussian"
+    tables: ClassVar[tuple[type[Config], type[Config]]] = (GaussianSettings, GaussianSampling)
     subgroups: ClassVar[tuple[str, ...]] = ("",)
 
     def __init__(self, settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:

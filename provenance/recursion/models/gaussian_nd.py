@@ -26,8 +26,11 @@ class GaussianNDSettings(Config):
     """The `[model]` table. The real distribution is N(0, identity)."""
 
     replicas: int = Field(default=100, ge=1)
+    """Independent copies, simulated side by side; figures are means over them."""
     dim: int = Field(default=2, ge=1, le=1000)
+    """Dimensions."""
     estimator: Literal["mle", "unbiased"] = "mle"
+    """Covariance with divisor n, or n - 1."""
 
 
 class GaussianNDSampling(Config):
@@ -41,6 +44,7 @@ class GaussianNDWorld:
     """Many d-dimensional Gaussians at once."""
 
     name: ClassVar[str] = "gaussian_nd"
+    tables: ClassVar[tuple[type[Config], type[Config]]] = (GaussianNDSettings, GaussianNDSampling)
     subgroups: ClassVar[tuple[str, ...]] = ("",)
 
     def __init__(self, settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:

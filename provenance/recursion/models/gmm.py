@@ -27,12 +27,19 @@ class GMMSettings(Config):
     """The `[model]` table. The real distribution is an even mixture of round Gaussians."""
 
     replicas: int = Field(default=1, ge=1)
+    """Independent copies, simulated side by side; figures are means over them."""
     components: int = Field(default=2, ge=1, le=20)
+    """Gaussians of the fitted mixture; full covariances."""
     centers: list[tuple[float, float]] = Field(default=[(-2.0, 0.0), (2.0, 0.0)], min_length=1)
+    """Means of the real mixture's Gaussians."""
     sd: float = Field(default=1.0, gt=0)
+    """Their standard deviation, in every direction."""
     solver: Literal["em", "sklearn"] = "em"
+    """`em` starts at the mixture that wrote the newest samples; `sklearn` at k-means, as the published notebook."""
     tol: float = Field(default=1e-5, gt=0)
+    """EM ends when the mean log likelihood rises by less."""
     max_iter: int = Field(default=2000, ge=1)
+    """Steps of EM after which it ends anyway."""
 
     @model_validator(mode="after")
     def _one_dimension(self) -> Self:
@@ -49,6 +56,7 @@ class GMMWorld:
     """Mixtures, one per replica, each fitted in turn."""
 
     name: ClassVar[str] = "gmm"
+    tables: ClassVar[tuple[type[Config], type[Config]]] = (GMMSettings, GMMSampling)
     subgroups: ClassVar[tuple[str, ...]] = ("",)
 
     def __init__(self, settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:

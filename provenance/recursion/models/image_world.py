@@ -45,7 +45,9 @@ class ImageSettings(Config):
     endless: bool = False
     """Later generations train on samples drawn afresh for every batch instead of a finite set."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a CUDA device where there is one."""
     training: TrainingSettings = TrainingSettings(epochs=20, batch_size=64, learning_rate=2e-3, loss_over_batch="sum")
+    """The `[model.training]` table."""
 
 
 class ImageSampling(Config):
@@ -56,13 +58,13 @@ class ImageWorld:
     """What the image worlds share. A model is its parameters, stacked over replicas."""
 
     name: ClassVar[str]
+    tables: ClassVar[tuple[type[ImageSettings], type[Config]]]
     subgroups: ClassVar[tuple[str, ...]] = ("",)
     settings: ImageSettings
 
     def __init__(self, settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:
-        kind = type(self).__annotations__["settings"]
-        self.settings = checked(kind, settings, f"[model] of world {self.name!r}")
-        checked(ImageSampling, sampling, f"[sampling] of world {self.name!r}")
+        self.settings = checked(self.tables[0], settings, f"[model] of world {self.name!r}")
+        checked(self.tables[1], sampling, f"[sampling] of world {self.name!r}")
         self.scratch: Path | None = None
         """A folder for checkpoints of the training under way; none are written without it."""
         cuda = torch.cuda.is_available()

@@ -23,6 +23,7 @@ class KDESettings(Config):
     """The `[model]` table. The real distribution is the standard normal."""
 
     replicas: int = Field(default=100, ge=1)
+    """Independent copies, simulated side by side; figures are means over them."""
     bandwidth: float = Field(default=0.3, gt=0)
     """Standard deviation of the kernel."""
 
@@ -35,6 +36,7 @@ class KDEWorld:
     """Many 1-D kernel density estimates at once."""
 
     name: ClassVar[str] = "kde"
+    tables: ClassVar[tuple[type[Config], type[Config]]] = (KDESettings, KDESampling)
     subgroups: ClassVar[tuple[str, ...]] = ("",)
 
     def __init__(self, settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:

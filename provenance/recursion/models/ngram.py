@@ -27,6 +27,7 @@ class NgramWorld:
     """Texts under an n-gram model. The vocabulary is that of the real texts; held-out words outside it are spelled."""
 
     name: ClassVar[str] = "ngram"
+    tables: ClassVar[tuple[type[Config], type[Config]]] = (NgramSettings, Decoding)
 
     def __init__(self, texts: Sequence[str], settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:
         self.settings = checked(NgramSettings, settings, "[model] of world 'ngram'")

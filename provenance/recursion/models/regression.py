@@ -26,7 +26,9 @@ class RegressionSettings(Config):
     """The `[model]` table."""
 
     replicas: int = Field(default=100, ge=1)
+    """Independent copies, simulated side by side; figures are means over them."""
     dim: int = Field(default=10, ge=1)
+    """Coefficients."""
     noise: float = Field(default=1.0, ge=0)
     """Standard deviation of the labels' noise."""
     fixed_design: bool = True
@@ -44,6 +46,7 @@ class RegressionWorld:
     """Many regressions at once. The true coefficients are ones."""
 
     name: ClassVar[str] = "regression"
+    tables: ClassVar[tuple[type[Config], type[Config]]] = (RegressionSettings, RegressionSampling)
     subgroups: ClassVar[tuple[str, ...]] = ("",)
 
     def __init__(self, settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:

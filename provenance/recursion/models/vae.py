@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from provenance.plugins import Arrays, Reference
-from provenance.recursion.models.image_world import ImageSettings, ImageWorld, pixels
+from provenance.recursion.models.image_world import ImageSampling, ImageSettings, ImageWorld, pixels
 
 
 class Vae(nn.Module):
@@ -65,13 +65,16 @@ class VaeSettings(ImageSettings):
     """The `[model]` table."""
 
     channels: int = Field(default=16, ge=1)
+    """Of the first convolution; the second has twice as many."""
     latent: int = Field(default=8, ge=1)
+    """Dimensions of the latent."""
 
 
 class VaeWorld(ImageWorld):
     """Images under a VAE."""
 
     name: ClassVar[str] = "vae"
+    tables = (VaeSettings, ImageSampling)
     settings: VaeSettings
 
     def network(self, height: int, width: int) -> nn.Module:

@@ -26,7 +26,9 @@ class VerifierSettings(Config):
     """The `[model]` table."""
 
     replicas: int = Field(default=100, ge=1)
+    """Independent copies, simulated side by side; figures are means over them."""
     dim: int = Field(default=10, ge=1)
+    """Length of an input."""
     separation: float = Field(default=1.5, gt=0)
     """Length of mu."""
 
@@ -42,6 +44,7 @@ class VerifierWorld:
     """Many classifiers at once."""
 
     name: ClassVar[str] = "verifier"
+    tables: ClassVar[tuple[type[Config], type[Config]]] = (VerifierSettings, VerifierSampling)
     subgroups: ClassVar[tuple[str, ...]] = ("right", WRONG)
 
     def __init__(self, settings: Mapping[str, Any], sampling: Mapping[str, Any]) -> None:

@@ -15,13 +15,17 @@ class Watermark(Config):
     """The `[sampling.watermark]` table."""
 
     scheme: Literal["kgw", "synthid"]
+    """Kirchenbauer et al. (2023) or SynthID-Text (Dathathri et al. 2024), as transformers has them."""
     key: list[int] = Field(min_length=1)
     """One integer for KGW, a few dozen for SynthID."""
     greenlist_ratio: float = Field(default=0.25, gt=0, lt=1)
+    """KGW: share of the vocabulary that is green."""
     bias: float = Field(default=2.0, gt=0)
     """KGW: what is added to the logits of green tokens."""
     seeding_scheme: Literal["lefthash", "selfhash"] = "lefthash"
+    """KGW: whether the token itself takes part in choosing the green ones."""
     context_width: int = Field(default=1, ge=1)
+    """KGW: tokens before it that choose them."""
     ngram_len: int = Field(default=5, ge=2)
     """SynthID: tokens whose hash decides."""
 
