@@ -101,7 +101,7 @@ COLUMNS = {
     "p_model": "Probability that a model wrote it, by tags or the experiment's detector; NULL where nobody judged.",
     "source": "Where the source says it is from; `generation-N` for what the models of an experiment wrote.",
     "subgroup": "Dialect, speaker, class …: whose share is watched.",
-    "tag": "The tag's origin; in an experiment `human` or `model` by the detector, `kept` or `rejected` by the verifier.",
+    "tag": "The tag's origin; in an experiment a detector says `human` or `model`, a verifier `kept` or `rejected`.",
     "uses": "How many built mixes, or training sets of the run, hold it already.",
 }
 """What the columns of a pool mean."""
