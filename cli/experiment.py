@@ -63,7 +63,12 @@ def resume(catalog: "Catalog", out: Output, name: str) -> None:
 
 def _run(catalog: "Catalog", plans: "list[Plan]", *, command: str) -> None:
     from provenance.recursion.in_catalog import run_in_catalog
+    from provenance.recursion.run import help_train, helps
 
+    if helps():
+        for plan in plans:
+            help_train(plan)
+        raise click.exceptions.Exit(0)
     runs = sum(len(plan.runs) for plan in plans)
     total = sum(len(plan.runs) * (plan.experiment.generations + 1) for plan in plans)
     kept = seconds = 0.0

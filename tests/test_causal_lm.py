@@ -1,5 +1,6 @@
 """The causal language model world on a model of a few thousand parameters; nothing is downloaded."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from provenance.catalog.pool import PoolEvaluator  # noqa: E402
+from provenance.catalog.store import Catalog  # noqa: E402
 from provenance.errors import ConfigError, DataError  # noqa: E402
 from provenance.mixing.policy import Budget, load_policy  # noqa: E402
 from provenance.plugins import METRICS, Part, Reference  # noqa: E402
@@ -350,3 +352,42 @@ def test_a_killed_fit_is_taken_up_and_ends_with_the_same_bytes(tmp_path: Path, m
     again = world.fit([Part(batch=world.encode(TEXTS))], stream(0, "fit"))
     assert list(tmp_path.iterdir()) == []
     assert all(torch.equal(a, b) for a, b in zip(tensors(again).values(), tensors(model).values(), strict=True))
+
+
+RECIPE = """
+name = "tale"
+world = "causal_lm"
+generations = 2
+policies = ["replace"]
+real = { corpus = "tales", held_out = 0.2 }
+budget = { documents = 20 }
+model = { vocabulary_size = 300, block_tokens = 8, architecture = { model_type = "opt", hidden_size = 16, \
+word_embed_proj_dim = 16, num_hidden_layers = 2, num_attention_heads = 2, ffn_dim = 32, max_position_embeddings = 32, \
+dropout = 0.0 }, training = { epochs = 2, batch_size = 8, learning_rate = 1e-2 } }
+"""
+
+
+@pytest.mark.slow
+def test_torchrun_gives_the_numbers_of_one_process_and_writes_them_once(tmp_path: Path) -> None:
+    found = []
+    for ranks in (1, 2):
+        folder = tmp_path / str(ranks)
+        folder.mkdir()
+        program = [sys.executable, "-c", "from provenance.cli import main; main()"]
+        several = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+        (folder / "tale.toml").write_text(RECIPE.replace("\\\n", ""))
+        (folder / "tales.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+        for command in (
+            [*program, "init"],
+            [*program, "corpus", "add", "tales", "tales.jsonl", "--origin", "human"],
+            [*several, "--no-python", *program, "experiment", "run", "tale.toml"],
+        ):
+            done = subprocess.run(command, check=False, capture_output=True, cwd=folder)
+            assert done.returncode == 0, done.stderr.decode()
+        with Catalog.find(folder).read() as con:
+            rows = con.execute(
+                "SELECT run_id, metric, subgroup, generation, value FROM metrics WHERE value IS NOT NULL"
+            ).fetchall()
+        found.append({row[:-1]: row[-1] for row in rows})
+        assert len(found[-1]) == len(rows)
+    assert found[1] == pytest.approx(found[0], rel=1e-3)

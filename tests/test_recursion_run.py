@@ -260,6 +260,13 @@ def test_a_run_that_another_process_is_at_is_refused_and_the_others_are_not(tmp_
     assert len(list(run_experiment(small))) == len(small.runs) * (1 + small.experiment.generations)
 
 
+def test_a_world_that_trains_in_one_process_refuses_several(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="'gaussian' does not train in several processes"):
+        list(run_experiment(plan(tmp_path)))
+    assert not any(path.name == "manifest.json" for path in tmp_path.rglob("*"))
+
+
 def test_a_preview_writes_nothing_and_counts_what_is_left(tmp_path):
     small = plan(tmp_path)
     seen = preview([small])

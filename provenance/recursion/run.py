@@ -6,6 +6,7 @@ again, because a kill between the manifest and the recorder's own commit repeats
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -58,13 +59,10 @@ def run_experiment(plan: Plan, recorder: Recorder | None = None) -> Iterator[Res
 
     Raises ConfigError when the folder holds an experiment of this name with other settings.
     """
-    world = build_world(plan)
-    if hasattr(world, "scratch"):  # worlds that train for long keep the state of the training under way
-        world.scratch = plan.folder / plan.experiment.name / "scratch"
     metrics = metrics_of(plan.experiment)
     with alone(plan.folder / plan.experiment.name):
         _claim(plan)
-    with PoolEvaluator() as evaluator:
+    with _shared(_world(plan)) as world, PoolEvaluator() as evaluator:
         for run in plan.runs:
             with _claimed(plan, run):
                 if recorder is not None:
@@ -78,6 +76,48 @@ def run_experiment(plan: Plan, recorder: Recorder | None = None) -> Iterator[Res
                 if recorder is not None:
                     with _placed(run, "after the last generation"):
                         recorder.end(run)
+
+
+def helps() -> bool:
+    """Whether this process is one that `torchrun` started beside the first."""
+    return _processes() > 1 and int(os.environ.get("RANK", "0")) > 0
+
+
+def help_train(plan: Plan) -> None:
+    """Take part in the training of `run_experiment` in the first process. Nothing is written here."""
+    from provenance.recursion.training_ranks import follow
+
+    follow(_world(plan))
+
+
+def _processes() -> int:
+    """How many `torchrun` has started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _world(plan: Plan) -> Any:
+    world = build_world(plan)
+    if hasattr(world, "scratch"):  # worlds that train for long keep the state of the training under way
+        world.scratch = plan.folder / plan.experiment.name / "scratch"
+    elif _processes() > 1:
+        raise ConfigError(
+            f"world {plan.experiment.world!r} does not train in several processes",
+            hint="share the work by run: provenance experiment run … --only POLICY-sSEED",
+        )
+    return world
+
+
+@contextmanager
+def _shared(world: Any) -> Iterator[Any]:
+    """Under `torchrun` the world has the other processes train along; they end with us, or are ended by torchrun."""
+    if _processes() == 1:
+        yield world
+        return
+    from provenance.recursion.training_ranks import Leader
+
+    leader = Leader(world)
+    yield leader
+    leader.end()
 
 
 @contextmanager

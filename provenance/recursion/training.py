@@ -21,8 +21,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from provenance.errors import DataError, ProvenanceError
+from provenance.recursion.training_ranks import rank
 from provenance.recursion.training_settings import TrainingSettings, learning_rate_at
-from provenance.recursion.training_step import Step, rank
+from provenance.recursion.training_step import Step
 from provenance.seeds import integer, stream
 
 logger = logging.getLogger(__name__)

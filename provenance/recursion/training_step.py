@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from provenance.recursion.training_ranks import rank, world_size
 from provenance.recursion.training_settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -91,14 +92,15 @@ class Step:
         mine = batch[rank() :: world_size()]
         total = torch.zeros((), dtype=torch.float64, device=batch.device)
         self.optimizer.zero_grad(set_to_none=True)
-        for part in torch.split(mine, settings.micro_batch_size or settings.batch_size):
+        # Of a last batch smaller than the number of ranks some get nothing, and a transformer takes no empty batch.
+        for part in torch.split(mine, settings.micro_batch_size or settings.batch_size) if len(mine) else ():
             with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
                 loss = self._losses(part).float().sum()
             (loss * scale).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         if world_size() > 1:
             for parameter in self._module.parameters():
-                # A rank whose part of a small batch is empty has no gradient, and must still take part.
+                # A rank without a part has no gradient, and must still take part in the sum.
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
                 torch.distributed.all_reduce(parameter.grad)
@@ -129,13 +131,3 @@ class _CompiledLayers:
         """Call the layers as compiled from now on, or as they are."""
         for layer, compiled in self._compiled:
             layer._compiled_call_impl = compiled if wanted else None
-
-
-def rank() -> int:
-    """This process's number under `torchrun`, else 0."""
-    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-
-
-def world_size() -> int:
-    """How many processes train together."""
-    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
