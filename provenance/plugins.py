@@ -141,7 +141,7 @@ class DocumentWorld(Protocol):
         """As many documents as `like` holds and of the same lengths in tokens; worlds with prompts take them there."""
 
     def observe(self, model: Any, samples: Arrays, reference: "Reference") -> dict[str, Any]:
-        """What metrics may look at, by name (see `Metric.needs`). Values may be callables that compute when asked."""
+        """What metrics may look at, by name (see `Metric.needs`)."""
 
     def weights(self, model: Any) -> Arrays:
         """The model as arrays, to hash and to store."""

@@ -10,7 +10,7 @@ transformers = pytest.importorskip("transformers")
 
 from provenance.errors import ConfigError, ProvenanceError  # noqa: E402
 from provenance.recursion.decoding import Decoding, Request, generate  # noqa: E402
-from provenance.recursion.decoding.choosing import draw  # noqa: E402
+from provenance.recursion.decoding.choosing import draw, truncated  # noqa: E402
 
 torch.set_num_threads(1)  # models this small only lose by sharing the work
 
@@ -172,6 +172,26 @@ def test_top_k_and_top_p_leave_the_rest_out() -> None:
     nucleus = shares(logits, Decoding(method="sample", top_p=0.75))
     assert nucleus[0] == 0
     assert abs(nucleus[1] - 4 / 9) < 4 * (4 / 9 * 5 / 9 / 40_000) ** 0.5
+
+
+@pytest.mark.parametrize(
+    "decoding", [{"top_k": 3}, {"top_p": 0.75}, {"top_k": 3, "top_p": 0.5}, {"top_k": 50}, {"top_p": 1.0}]
+)
+def test_truncated_logits_leave_the_tokens_that_can_be_drawn(decoding: dict[str, Any]) -> None:
+    logits = torch.tensor([0.1, 0.4, 0.05, 0.2, 0.25]).log()
+    settings = Decoding(method="sample", **decoding)
+    assert torch.equal(truncated(logits[None], settings)[0].isfinite(), shares(logits, settings) > 0)
+
+
+def test_a_watermark_marks_only_what_truncation_left(model: Any, prompts: Any) -> None:
+    def shuffle(text: Any, scores: Any) -> Any:
+        del text
+        return scores + 50 * torch.rand(scores.shape, generator=torch.Generator().manual_seed(1))
+
+    greedy = generate(model, prompts, Request(decoding=Decoding(), max_new_tokens=6))
+    settings = Decoding(method="sample", top_k=1)
+    marked = generate(model, prompts, Request(decoding=settings, max_new_tokens=6, processor=lambda: shuffle))
+    assert torch.equal(marked, greedy)
 
 
 def test_a_token_of_one_in_ten_billion_can_be_drawn() -> None:

@@ -280,6 +280,27 @@ def test_samples_dropped_from_memory_are_made_again_bit_by_bit(evaluator, monkey
     assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
 
 
+def test_samples_of_subgroups_are_dropped_from_memory_too(evaluator, monkeypatch):
+    monkeypatch.setattr("provenance.recursion.cohorts.CACHE_BYTES", 1)
+    world, pool = cohort_pool(evaluator, world=VerifierWorld({"replicas": 4}, {}))
+    for turn in turns(world, pool, load_policy("replace"), seed=0, generations=5):
+        held = [cohort for cohort in pool._cohorts if cohort.cached is not None]
+        assert {cohort.generation for cohort in held} <= {turn.generation, turn.generation + 1}
+
+
+def test_closed_forms_of_growing_data_are_for_generations_as_large_as_the_first(evaluator):
+    def known(policy, writes):
+        world = GaussianWorld({"replicas": 4}, {})
+        pool = CohortPool(world, Real(), seed=0, budget=Budget(documents=20), evaluator=evaluator, writes=writes)
+        last = list(turns(world, pool, load_policy(policy), seed=0, generations=2))[-1]
+        return any(measured.expected is not None for measured in last.metrics)
+
+    assert known("replace", 20)
+    assert known("replace", 50)
+    assert known("accumulate", 20)
+    assert not known("accumulate", 50)
+
+
 def evaluated(matches, weight=None, rank=None):
     as_array = np.array(matches, dtype=np.bool_)
     return Evaluated(
@@ -308,6 +329,20 @@ def test_counts_meet_the_budget_and_never_exceed_a_cohort(sizes, budget, fractio
     assert (counts <= table).all()
     assert (counts >= 0).all()
     assert (weights == 1).all()
+
+
+@pytest.mark.parametrize("shortfall", ["error", "fill", "upsample"])
+def test_what_has_no_weight_is_not_there_to_draw(shortfall):
+    sizes = np.array([[5, 4, 20], [10, 9, 20]])
+    values = [evaluated([True, True, True], weight=[1.0, 1.0, 0.0])]
+    rule = policy(Share(where="a", weight="w", share=1.0), on_shortfall=shortfall)
+    if shortfall == "upsample":
+        counts, _, _ = draw_counts(rule, values, sizes, replicas=2, budget=12, rng=stream(0))
+        assert counts[:, 2].tolist() == [0, 0]
+        assert counts.sum(axis=1).tolist() == [12, 12]
+        values = [evaluated([True, True, True], weight=[0.0, 0.0, 0.0])]
+    with pytest.raises(ConfigError, match="asks for 12 samples and some replica has only"):
+        draw_counts(rule, values, sizes, replicas=2, budget=12, rng=stream(0))
 
 
 def test_counts_are_hypergeometric():

@@ -12,6 +12,7 @@ from provenance.catalog.query import run_query
 from provenance.config import checked
 from provenance.errors import CatalogError, ConfigError, DataError, NotFoundError, ProvenanceError
 from provenance.recursion.config import Experiment
+from provenance.recursion.documents import RealTexts
 from provenance.recursion.in_catalog import (
     load_real,
     named_experiments,
@@ -284,6 +285,46 @@ def test_a_preview_says_whether_later_generations_cost_more(tmp_path):
     of_one_size = [policy for policy in small.policies if policy.name != "accumulate"]
     assert len(of_one_size) == len(small.policies) - 1
     assert not preview([replace(small, policies=of_one_size)]).growing
+
+
+def test_a_run_that_diverged_goes_on_without_numbers(tmp_path):
+    long = plan(tmp_path, generations=1500, seeds=[0], policies=["replace"], budget={"documents": 10}, record_every=500)
+    results = list(run_experiment(long))
+    last = [measured for result in results if result.run.policy.name == "replace" for measured in result.metrics]
+    assert any(measured.stderr is None and measured.low is not None for measured in last)
+    assert [result.resumed for result in run_experiment(long)] == [True] * len(results)
+
+
+def test_texts_left_out_of_the_catalog_at_first_are_not_asked_for_later(books):
+    list(run_in_catalog(books, plan_experiment(books, text_experiment(keep_texts=False, generations=1))))
+    with pytest.raises(ConfigError, match="begun with keep_texts = false"):
+        list(run_in_catalog(books, plan_experiment(books, text_experiment(generations=3))))
+    more = plan_experiment(books, text_experiment(keep_texts=False, generations=3))
+    assert not all(result.resumed for result in run_in_catalog(books, more))
+
+
+def test_a_file_a_world_reads_is_part_of_its_first_generation(books, tmp_path):
+    text = tmp_path / "validation.txt"
+
+    def key():
+        described = text_experiment(world="causal_lm", model={"validation": str(text)})
+        return plan_experiment(books, described).first_key(0)
+
+    text.write_text("one text")
+    before = key()
+    assert key() == before
+    text.write_text("another text")
+    assert key() != before
+
+
+def test_the_subgroups_held_out_are_part_of_the_first_generation(tmp_path):
+    real = RealTexts(ids=[b"0" * 16], texts=["a"], held_out=["b"], held_out_subgroup=["north"])
+    described = plan(tmp_path)
+    keys = {
+        replace(described, real=replace(real, held_out_subgroup=[subgroup])).first_key(0)
+        for subgroup in ("north", "south", None)
+    }
+    assert len(keys) == 3
 
 
 def test_a_manifest_that_cannot_be_written_leaves_no_generation(tmp_path):

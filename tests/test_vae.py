@@ -13,8 +13,12 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from provenance.catalog.pool import PoolEvaluator  # noqa: E402
 from provenance.errors import ConfigError, DataError  # noqa: E402
+from provenance.mixing.policy import Budget  # noqa: E402
 from provenance.plugins import METRICS, Part, Reference  # noqa: E402
+from provenance.recursion.cohorts import CohortPool  # noqa: E402
+from provenance.recursion.config import Detection, Real, SimulatedDetector  # noqa: E402
 from provenance.recursion.models.diffusion import Ddpm, DiffusionWorld  # noqa: E402
 from provenance.recursion.models.image_features import Eye  # noqa: E402
 from provenance.recursion.models.images import _mel_filters, load_images, mel_image, read_idx  # noqa: E402
@@ -135,6 +139,53 @@ def test_endless_cohorts_are_kept_as_their_generator() -> None:
 def test_more_real_images_than_there_are_is_an_error() -> None:
     with pytest.raises(DataError, match="5000 real images asked for, 'digits' has 1618"):
         VaeWorld({}, {}).real(sizes(5000), stream(0))
+
+
+def test_no_real_image_is_dealt_twice_to_one_chain() -> None:
+    """Not to the spare ones, not to arrivals, not to those a detector takes for a model's."""
+    world = VaeWorld({"replicas": 2}, {})
+    detection = Detection(simulated=SimulatedDetector(true_positive_rate=0.9, false_positive_rate=0.3))
+    with PoolEvaluator() as evaluator:
+        pool = CohortPool(
+            world, Real(samples=900, arrivals=200), seed=0, budget=Budget(documents=400), evaluator=evaluator,
+            detection=detection,
+        )  # fmt: skip
+        pool.begin()
+        for generation in (1, 2, 3):
+            pool._arrive(generation)
+        cohorts = [pool._batch(cohort) for cohort in pool._cohorts]
+        for replica in range(2):
+            dealt = np.concatenate([batch["images"][slice(*batch["offsets"][replica:][:2])] for batch in cohorts])
+            known, times = np.unique(world._data.images, axis=0, return_counts=True)
+            found, often = np.unique(dealt, axis=0, return_counts=True)
+            assert len(dealt) == 900 + 3 * 200
+            most = dict(zip(map(bytes, known), times.tolist(), strict=True))
+            assert all(n <= most[bytes(image)] for image, n in zip(found, often.tolist(), strict=True))
+        pool._arrive(4)
+        with pytest.raises(DataError, match="1700 real images asked for, 'digits' has 1618"):
+            pool._batch(pool._cohorts[-1])
+
+
+def test_a_checkpoint_belongs_to_one_training_set(tmp_path: Path) -> None:
+    world = VaeWorld({"endless": True, "training": SHORT}, {})
+    world.scratch = tmp_path
+    images, one = world._data.images[:50], np.ones(50)
+    sources = [(world._new(seed), 200, 1.0) for seed in (1, 2)]
+    names = {
+        world._checkpoint(images, one, [], 0),
+        world._checkpoint(images, one, [], 1),
+        world._checkpoint(images[:40], one[:40], [], 0),
+        world._checkpoint(images, 5 * one, [], 0),
+        world._checkpoint(images, np.ones(250), [sources[0]], 0),
+        world._checkpoint(images, np.ones(250), [sources[1]], 0),
+    }
+    assert len(names) == 6
+    assert world._checkpoint(images, one, [], 0) in names
+
+
+def test_endless_samples_do_not_go_into_a_graph() -> None:
+    with pytest.raises(ConfigError, match="compile = true does not go with endless"):
+        VaeWorld({"endless": True, "training": {**SHORT, "compile": True}}, {})
 
 
 def test_training_on_nothing_is_an_error() -> None:

@@ -41,7 +41,7 @@ def draw_counts(
     plan: list[tuple[int, Counts | None]] = [(line, None) for line in order]
     for line, _ in plan:
         share, said = policy.shares[line], values[line]
-        available = (free * said.matches).sum(axis=1)
+        available = (free * _eligible(said)).sum(axis=1)
         wanted = available if share.take == "all" else np.full(1, int(share.take or 0))
         got = _some(said, free, np.minimum(wanted, available), rng, replicas)
         _check(policy, line, wanted, got)
@@ -57,11 +57,11 @@ def draw_counts(
     missing = np.zeros(1, dtype=np.int64)
     for (line, _), wanted in zip(fractions, quotas([f for _, f in fractions], left), strict=True):
         said = values[line]
-        available = (free * said.matches).sum(axis=1)
+        available = (free * _eligible(said)).sum(axis=1)
         got = _some(said, free, np.minimum(wanted, available), rng, replicas)
         short = wanted - got.sum(axis=1)
         if policy.budget.on_shortfall == "upsample" and (available > 0).all():
-            again = sizes * said.matches
+            again = sizes * _eligible(said)
             while (short > 0).any():
                 more = _some(said, again, np.minimum(short, again.sum(axis=1)), rng, replicas)
                 got, short = got + more, short - more.sum(axis=1)
@@ -74,7 +74,7 @@ def draw_counts(
     for line, _ in fractions:
         if not missing.any():
             break
-        most = (free * values[line].matches).sum(axis=1)
+        most = (free * _eligible(values[line])).sum(axis=1)
         more = _some(values[line], free, np.minimum(missing, most), rng, replicas)
         counts, free, missing = counts + more, free - more, missing - more.sum(axis=1)
     if missing.any():
@@ -82,14 +82,18 @@ def draw_counts(
     return counts, weights, [realised[line] for line in range(len(policy.shares))]
 
 
+def _eligible(said: ShareValues) -> NDArray[np.bool_]:
+    """The cohorts a share can draw from: what has weight 0 is never drawn."""
+    return said.matches if said.weight is None else said.matches & (said.weight > 0)
+
+
 def _some(said: ShareValues, free: Counts, wanted: Counts, rng: np.random.Generator, replicas: int) -> Counts:
     """`wanted[r]` of the matching free samples of replica r, by the share's rank, weight or plain chance."""
-    columns = np.flatnonzero(said.matches & (free.sum(axis=0) > 0))
+    columns = np.flatnonzero(_eligible(said) & (free.sum(axis=0) > 0))
     uneven = False
     if said.rank is not None:
         columns = columns[np.argsort(said.rank[columns], kind="stable")]
     elif said.weight is not None:
-        columns = columns[said.weight[columns] > 0]
         uneven = len(np.unique(said.weight[columns])) > 1
     available = free[:, columns].sum(axis=1)
     if (wanted >= available).all():

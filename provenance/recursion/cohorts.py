@@ -26,7 +26,8 @@ from provenance.recursion.documents import posterior
 from provenance.recursion.training_set import Training, Written
 
 Counts = NDArray[np.int64]
-Draw = Callable[[Counts, np.random.Generator], dict[str, Arrays]]
+Draw = Callable[[Counts, Counts, np.random.Generator], dict[str, Arrays]]
+"""Samples by subgroup, from how many came before them in the same lot, how many there are, and a random stream."""
 Verdict = tuple[float, str | None]
 """p_model and tag."""
 
@@ -82,8 +83,9 @@ class CohortPool:
             raise ConfigError("a statistical world's [budget] is a number of samples: give 'documents'")
         self._world, self._seed, self._evaluator = world, seed, evaluator
         self._settings, self._budget, self._detection = real, budget.documents, detection
-        self._writes = writes or budget.documents
         self.samples = budget.documents
+        self.writes = writes or budget.documents
+        self._dealt = np.zeros(1, dtype=np.int64)
         self._cohorts: list[Cohort] = []
         self.real: Sequence[Arrays] = ()
         self._fixed: pa.Table | None = None
@@ -121,7 +123,7 @@ class CohortPool:
     def write(self, model: Any, *, generation: int) -> Written:
         """Let every replica's model write, and add the samples to the pool."""
         samples = [(cohort.subgroup, self._batch(cohort)) for cohort in self._add_model(model, generation)]
-        return Written(samples=samples, kept=self._world.weights(model), n=self._writes)
+        return Written(samples=samples, kept=self._world.weights(model), n=self.writes)
 
     def restore(self, *, generation: int, record: Arrays, kept: Arrays) -> None:
         """Replay a finished generation: the same cohorts from the same streams, made only when asked for."""
@@ -190,14 +192,18 @@ class CohortPool:
     def _batch(self, cohort: Cohort) -> Arrays:
         if cohort.cached is None:
             cohort.cached = cohort.make()
-            held = [c for c in self._cohorts if c.cached is not None]
-            total = sum(_bytes(c.cached) for c in held)
-            for old in held:
-                if total <= CACHE_BYTES or old is cohort:
-                    break
-                total -= _bytes(old.cached)
-                old.cached = None
+            self._forget(cohort)
         return cohort.cached
+
+    def _forget(self, newest: Cohort) -> None:
+        """Drop the samples of the oldest cohorts that are more than CACHE_BYTES together with the newest."""
+        held = [c for c in self._cohorts if c.cached is not None]
+        total = sum(_bytes(c.cached) for c in held)
+        for old in held:
+            if total <= CACHE_BYTES or old is newest:
+                break
+            total -= _bytes(old.cached)
+            old.cached = None
 
     def _each(self, size: Counts) -> Counts:
         return np.ascontiguousarray(np.broadcast_to(size, self._world.replicas))
@@ -208,14 +214,21 @@ class CohortPool:
 
     def _add_real(self, n: int, source: str, stream: str, *, arrived: int) -> int:
         """Add real samples; returns how many cohorts the detector made of them."""
-        lots = self._lots(lambda size, rng: {"": self._world.real(size, rng)}, n, "human", stream)
+        lots = self._lots(partial(self._real, self._dealt), n, "human", stream)
+        self._dealt = self._dealt + n
         for lot in lots:
             self._cohorts.append(_cohort(lot, generation=0, origin="human", source=source, arrived=arrived))
         return len(lots)
 
+    def _real(self, dealt: Counts, before: Counts, size: Counts, rng: np.random.Generator) -> dict[str, Arrays]:
+        """Real samples: new ones, or where there is a finite set of them the next that have not been dealt yet."""
+        if not hasattr(self._world, "deal"):
+            return {"": self._world.real(size, rng)}
+        return {"": self._world.deal(self._each(dealt + before), size, seeds.stream(self._seed, "deal"))}
+
     def _add_model(self, model: Any, generation: int) -> list[Cohort]:
         lots = self._lots(
-            lambda size, rng: self._world.sample(model, size, rng), self._writes, "model", f"sample-{generation}"
+            lambda _, size, rng: self._world.sample(model, size, rng), self.writes, "model", f"sample-{generation}"
         )
         new = [
             _cohort(
@@ -228,6 +241,7 @@ class CohortPool:
             for lot in lots
         ]
         self._cohorts += new
+        self._forget(new[0])
         return new
 
     def _lots(self, draw: Draw, n: int, origin: str, stream: str) -> list["_Lot"]:
@@ -236,8 +250,11 @@ class CohortPool:
         if self._world.subgroups == ("",):
             # Verdicts that do not look at the sample: draw how many of each first, and the samples when asked for.
             judged = self._judged("", everyone, origin, stream)
+            before = np.cumsum([np.zeros_like(judged[0][1]), *(size for _, size in judged)], axis=0)
             return [
-                _Lot(subgroup="", verdict=verdict, size=size, make=partial(self._plain, draw, size, stream, k))
+                _Lot(
+                    subgroup="", verdict=verdict, size=size, make=partial(self._plain, draw, before[k], size, stream, k)
+                )
                 for k, (verdict, size) in enumerate(judged)
             ]
         pieces = self._by_subgroup(draw, everyone, origin, stream)
@@ -252,15 +269,16 @@ class CohortPool:
             for k, (subgroup, verdict, batch) in enumerate(pieces)
         ]
 
-    def _plain(self, draw: Draw, size: Counts, stream: str, k: int) -> Arrays:
-        return draw(self._each(size), seeds.stream(self._seed, stream, k))[""]
+    def _plain(self, draw: Draw, before: Counts, size: Counts, stream: str, k: int) -> Arrays:
+        return draw(before, self._each(size), seeds.stream(self._seed, stream, k))[""]
 
     def _again(self, draw: Draw, size: Counts, origin: str, stream: str, k: int) -> Arrays:
         return self._by_subgroup(draw, size, origin, stream)[k][2]
 
     def _by_subgroup(self, draw: Draw, size: Counts, origin: str, stream: str) -> list[tuple[str, Verdict, Arrays]]:
         pieces: list[tuple[str, Verdict, Arrays]] = []
-        for subgroup, batch in sorted(draw(self._each(size), seeds.stream(self._seed, stream, 0)).items()):
+        drawn = draw(np.zeros(1, dtype=np.int64), self._each(size), seeds.stream(self._seed, stream, 0))
+        for subgroup, batch in sorted(drawn.items()):
             rest = batch
             for verdict, n in self._judged(subgroup, self._world.size(batch), origin, stream):
                 piece, rest = self._world.split(rest, n, seeds.stream(self._seed, stream, "split", subgroup))

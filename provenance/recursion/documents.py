@@ -1,7 +1,7 @@
 """The pool of a text world: one row per document, real ones first. Policies see sizes, tags and keys, never texts.
 
 Rows are never removed; each generation appends its samples. Everything a row needs to be rebuilt is in the arrays that
-`begin`, `draw` and `sampled` return, so that a resumed run has the same pool.
+`begin`, `draw` and `write` return, so that a resumed run has the same pool.
 """
 
 import hashlib
@@ -94,7 +94,7 @@ class DocumentPool:
         tagged = real.p_model if detect is None else None
         self._p_model = scores if tagged is None else np.array(tagged, dtype=np.float64)
         self.first: Arrays = {}
-        self.samples = 0
+        self.samples = self.writes = 0
 
     def begin(self) -> Training:
         """Generation 0: real documents up to the budget, the same for every policy."""
@@ -106,6 +106,7 @@ class DocumentPool:
     def _start(self, training: Training) -> None:
         self.first = training.parts[0].batch
         self.samples = len(self._world.n_tokens(self.first))
+        self.writes = self._writes or self.samples
 
     def draw(self, policy: MixPolicy, *, generation: int) -> Training:
         """The training set of `generation` under `policy`. Raises ConfigError when the pool cannot serve it."""

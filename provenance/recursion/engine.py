@@ -16,6 +16,7 @@ from provenance import seeds
 from provenance.errors import ProvenanceError
 from provenance.mixing.policy import MixPolicy, shipped_policy
 from provenance.plugins import METRICS, Arrays, Metric, Reference
+from provenance.recursion.config import CONTROL
 from provenance.recursion.training_set import Training, Written
 
 
@@ -58,6 +59,8 @@ class Pool(Protocol):
     """All the real data there is, whatever a generation draws from it."""
     samples: int
     """Size of the first training set."""
+    writes: int
+    """How much each generation writes."""
 
     def begin(self) -> Training: ...
     def draw(self, policy: MixPolicy, *, generation: int) -> Training: ...
@@ -105,7 +108,7 @@ def turns(
                     held_out=pool.held_out,
                     held_out_subgroup=pool.held_out_subgroup,
                 )
-                known = theory(generation, pool.samples)
+                known = theory(generation, pool.samples) if _known_size(policy, pool, generation) else {}
                 measured, raw = measure(world.observe(model, written.samples, reference), chosen, known)
         except ProvenanceError as error:
             error.message = f"policy {policy.name!r}, generation {generation}: {error.message}"
@@ -136,6 +139,11 @@ class Finished:
 def all_metrics() -> list[Metric]:
     """Every registered metric, by name."""
     return [METRICS.load(name) for name in METRICS]
+
+
+def _known_size(policy: MixPolicy, pool: Pool, generation: int) -> bool:
+    """Closed forms of what grows are about generations that write as much as the first one read."""
+    return generation == 0 or policy.name in ("replace", CONTROL) or pool.writes == pool.samples
 
 
 def _theory(world: Any, policy: MixPolicy) -> Callable[[int, int], Mapping[str, float]]:
@@ -176,13 +184,7 @@ def _summary(metric: str, subgroup: str, value: float | NDArray[np.float64], exp
         return Measured(metric=metric, subgroup=subgroup, value=None, expected=expected)
     if len(values) == 1:
         return Measured(metric=metric, subgroup=subgroup, value=float(values[0]), expected=expected)
-    low, high = np.quantile(values, [0.05, 0.95])
-    return Measured(
-        metric=metric,
-        subgroup=subgroup,
-        value=float(values.mean()),
-        stderr=float(values.std(ddof=1) / np.sqrt(len(values))),
-        low=float(low),
-        high=float(high),
-        expected=expected,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverged run's numbers are finite, their squares are not
+        spread = [values.mean(), values.std(ddof=1) / np.sqrt(len(values)), *np.quantile(values, [0.05, 0.95])]
+    mean, stderr, low, high = (float(number) if np.isfinite(number) else None for number in spread)
+    return Measured(metric=metric, subgroup=subgroup, value=mean, stderr=stderr, low=low, high=high, expected=expected)

@@ -3,8 +3,10 @@
 The held-out split goes by text, so equal texts and near-duplicates are on the same side whatever their ids.
 """
 
+import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,6 +27,7 @@ from provenance.catalog.store import Catalog
 from provenance.config import checked
 from provenance.corpus.texts import texts_by_id
 from provenance.errors import ConfigError, DataError, NotFoundError
+from provenance.ids import fingerprint
 from provenance.mixing.policy import Share, shipped_files, shipped_tables
 from provenance.recursion.config import Experiment, Real, experiments_of, load_experiments
 from provenance.recursion.documents import Detect, RealTexts
@@ -35,6 +38,8 @@ from provenance.tagging.log_lr import to_log_lr
 from provenance.tagging.stored import open_detector
 
 FOLDER = "experiments"
+_NAMES_FILES = ("base", "tokenizer", "validation", "data")
+"""Settings of worlds that may be a path."""
 _PRIVATE = ["doc_id", "split_key"]  # a policy chooses by tags and sizes, not by content
 
 
@@ -55,8 +60,31 @@ def plan_experiment(
         real=load_real(catalog, experiment.real) if experiment.real.corpus or experiment.real.mix else None,
         detect=detect,
         detect_version=version,
+        files_sha256=_files_sha256(experiment.model),
         only=only,
     )
+
+
+def _files_sha256(settings: Mapping[str, Any]) -> str | None:
+    """One hash of every file that a world's settings name, names inside a folder included; None where none is named."""
+    files: list[tuple[str, str]] = []
+    for key in _NAMES_FILES:
+        path = Path(str(settings.get(key, "")))
+        if key not in settings or not path.exists():  # a name on the hub, or `digits`
+            continue
+        for file in [path] if path.is_file() else sorted(found for found in path.rglob("*") if found.is_file()):
+            status = file.stat()
+            sha256 = _file_sha256(file, status.st_size, status.st_mtime_ns)
+            files.append((f"{key}/{file.relative_to(path).as_posix()}", sha256))
+    return fingerprint(files) if files else None
+
+
+@cache
+def _file_sha256(file: Path, size: int, changed_ns: int) -> str:
+    """Remembered while size and time of change stay: a sweep has a hundred plans with the same model."""
+    del size, changed_ns
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _detector(catalog: Catalog, name: str) -> tuple[Detect, str]:

@@ -23,7 +23,7 @@ from provenance.recursion.config import Experiment
 from provenance.recursion.documents import Detect, DocumentPool, RealTexts
 from provenance.recursion.engine import Pool, all_metrics
 
-ENGINE = 1
+ENGINE = 2
 """Part of every fingerprint: raised when the same settings would give other numbers."""
 
 
@@ -59,6 +59,8 @@ class Plan:
     """The trained detector that `[detector] name` asks for."""
     detect_version: str | None = None
     """Its version: another one gives other numbers."""
+    files_sha256: str | None = None
+    """Hash of the files that `[model]` names: a model's folder, images, a validation text."""
     only: Sequence[str] = ()
     """Names of the runs wanted now, `POLICY-sSEED`; none: all of them. Others may be under way elsewhere."""
 
@@ -93,7 +95,12 @@ class Plan:
         experiment = self.experiment
         kept = ("world", "real", "budget", "writes", "model", "sampling", "detector", "metrics")
         dumped = experiment.model_dump(mode="json", by_alias=True)
-        fixed = {"engine": ENGINE, "real": _real_hash(self.real), "detector": self.detect_version}
+        fixed = {
+            "engine": ENGINE,
+            "real": _real_hash(self.real),
+            "detector": self.detect_version,
+            "files": self.files_sha256,
+        }
         return {**fixed, **{f"[{name}]": dumped[name] for name in kept}}
 
     def segments(self, run: Run) -> list[tuple[Path, range]]:
@@ -125,7 +132,11 @@ def _real_hash(real: RealTexts | None) -> str | None:
         for text in group:
             h.update(hashlib.sha256(text.encode()).digest())
     h.update(b"".join(real.ids))
-    h.update(json.dumps([list(column or []) for column in (real.origin, real.source, real.subgroup)]).encode())
+    h.update(
+        json.dumps(
+            [list(column or []) for column in (real.origin, real.source, real.subgroup, real.held_out_subgroup)]
+        ).encode()
+    )
     h.update(np.array(real.p_model if real.p_model is not None else [], dtype=np.float64).tobytes())
     return h.hexdigest()
 

@@ -15,6 +15,7 @@ from provenance.catalog import experiments as rows
 from provenance.catalog.ledger import Activity
 from provenance.catalog.store import Catalog
 from provenance.corpus.record import Recorded, record_corpus
+from provenance.errors import ConfigError
 from provenance.plugins import METRICS
 from provenance.recursion.documents import RealTexts
 from provenance.recursion.plan import Plan, Run
@@ -62,6 +63,11 @@ class CatalogRecorder:
         self._recorded = rows.recorded_generations(self._catalog, run.run_id)
         if self._plan.real is not None:
             self._ancestry = _Ancestry(self._plan.real)
+            if experiment.keep_texts and None in self._recorded.values():
+                raise ConfigError(
+                    f"experiment {experiment.name!r} was begun with keep_texts = false",
+                    hint="leave it so, or remove the experiment and run it again: provenance experiment rm",
+                )
 
     def generation(self, result: Result) -> None:
         """Write one generation, unless it is there."""

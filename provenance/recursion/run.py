@@ -43,7 +43,7 @@ class Result:
 
 
 class Recorder(Protocol):
-    """Where results go beside the disk; the catalog's is `catalog.experiments.CatalogRecorder`."""
+    """Where results go beside the disk; the catalog's is `recorder.CatalogRecorder`."""
 
     def begin(self, run: Run, *, device: str) -> None: ...
     def generation(self, result: Result) -> None: ...
@@ -59,10 +59,11 @@ def run_experiment(plan: Plan, recorder: Recorder | None = None) -> Iterator[Res
 
     Raises ConfigError when the folder holds an experiment of this name with other settings.
     """
+    own = _world(plan)
     metrics = metrics_of(plan.experiment)
     with alone(plan.folder / plan.experiment.name):
         _claim(plan)
-    with _shared(_world(plan)) as world, PoolEvaluator() as evaluator:
+    with _shared(own) as world, PoolEvaluator() as evaluator:
         for run in plan.runs:
             with _claimed(plan, run):
                 if recorder is not None:

@@ -3,17 +3,15 @@
 Knows a module and a loss over item numbers; nothing of epochs, schedules or checkpoints.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from provenance.errors import ProvenanceError
 from provenance.recursion.training_ranks import rank, world_size
 from provenance.recursion.training_settings import TrainingSettings
-
-logger = logging.getLogger(__name__)
 
 STEPS_BEFORE_CAPTURE = 3
 """Steps run as they come first: they compile what is to be compiled and allocate what the optimiser keeps."""
@@ -67,24 +65,27 @@ class Step:
                 total = self._run(batch)
             torch.cuda.current_stream().wait_stream(side)
             return total
-        if self._graph is None and not self._capture(batch):
-            return self._run(batch)
+        if self._graph is None:
+            self._capture(batch)
         self._rows.copy_(batch)
         self._graph.replay()
         return self._total
 
-    def _capture(self, batch: Tensor) -> bool:
-        """Record a step without running it; False, and never again, where the module does what a graph cannot."""
+    def _capture(self, batch: Tensor) -> None:
+        """Record a step without running it. Raises ProvenanceError where the module does what a graph cannot.
+
+        There is no going on after that: torch is left recording on that stream.
+        """
         graph, self._rows = torch.cuda.CUDAGraph(), batch.clone()
         try:
             with torch.cuda.graph(graph):
                 self._total = self._run(self._rows)
         except RuntimeError as error:
-            logger.warning("steps run one by one, no CUDA graph could be made: %s", str(error).splitlines()[0])
-            self._replays = False
-            return False
+            raise ProvenanceError(
+                f"no CUDA graph could be made of a training step: {str(error).splitlines()[0]}",
+                hint="set compile = false under [model.training]; finished generations are kept",
+            ) from error
         self._graph = graph
-        return True
 
     def _run(self, batch: Tensor) -> Tensor:
         settings = self._settings

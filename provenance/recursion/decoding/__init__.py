@@ -11,7 +11,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from provenance.errors import ConfigError, ProvenanceError
 from provenance.recursion.decoding.beams import beam_search
-from provenance.recursion.decoding.choosing import draw, penalise_repetition
+from provenance.recursion.decoding.choosing import draw, penalise_repetition, truncated
 from provenance.recursion.decoding.settings import Decoding, Processor, Request
 from provenance.recursion.decoding.slots import Continuation
 from provenance.seeds import stream
@@ -78,6 +78,8 @@ def _one_by_one(model: PreTrainedModel, prompts: Tensor, request: Request, seed:
     """Greedy or sampled continuations of prompts number `first`, `first` + 1, …"""
     n, steps, device = len(prompts), request.max_new_tokens, prompts.device
     sampled = request.decoding.method == "sample"
+    # A processor sees logits that are truncated already.
+    left = request.decoding.model_copy(update={"top_k": 0, "top_p": 1.0}) if request.processor else request.decoding
     uniforms = _uniforms(seed, first, n, steps, device) if sampled else torch.empty(0)
     eos = torch.tensor(request.eos, dtype=torch.int64, device=device)
     processor = request.processor() if request.processor else None
@@ -95,8 +97,8 @@ def _one_by_one(model: PreTrainedModel, prompts: Tensor, request: Request, seed:
         if sampled:
             logits = logits / request.decoding.temperature
         if processor is not None:
-            logits = processor(text[:, :at], logits)
-        token = draw(logits, uniforms[:, step], request.decoding) if sampled else logits.argmax(dim=-1)
+            logits = processor(text[:, :at], truncated(logits, request.decoding) if sampled else logits)
+        token = draw(logits, uniforms[:, step], left) if sampled else logits.argmax(dim=-1)
         text[:, at] = torch.where(running, token, request.pad)
         running &= ~torch.isin(token, eos)
         # Reading `running` back waits for the device, so only now and then.

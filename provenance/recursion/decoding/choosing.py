@@ -12,6 +12,21 @@ def penalise_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
     return logits.scatter(-1, seen, torch.where(score < 0, score * penalty, score / penalty))
 
 
+def truncated(logits: Tensor, settings: Decoding) -> Tensor:
+    """Logits (rows, vocabulary) with what top-k and top-p leave out at minus infinity; a mark chooses from the rest.
+
+    In the order of transformers' `generate`, which marks last: a mark must not bring back what truncation dropped.
+    """
+    if settings.top_k and settings.top_k < logits.shape[-1]:
+        logits = logits.masked_fill(logits < logits.topk(settings.top_k, dim=-1).values[:, -1:], -torch.inf)
+    if settings.top_p < 1:
+        ranked, tokens = logits.sort(dim=-1, descending=True)
+        probabilities = ranked.double().softmax(dim=-1)
+        late = probabilities.cumsum(dim=-1) - probabilities >= settings.top_p
+        logits = logits.masked_fill(late.scatter(-1, tokens, late), -torch.inf)
+    return logits
+
+
 def draw(logits: Tensor, uniform: Tensor, settings: Decoding) -> Tensor:
     """One token per row of `logits` (rows, vocabulary) from `uniform` (rows,) in [0, 1), by inverting the CDF.
 

@@ -1,4 +1,4 @@
-"""Near-duplicates of the real text: samples that share at least half of their 8-grams with one real document or other.
+"""Near-duplicates of the real text: samples at least half of whose 8-grams occur in it, in whichever documents.
 
 High values say that a model recites what it was trained on, which flatters every other metric.
 """

@@ -7,23 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.plugins import Metric
+from provenance.recursion.metrics.ngrams import ngram_codes
 
 
 def distinct(n: int, ids: NDArray[np.integer], offsets: NDArray[np.int64]) -> float:
     """Different n-grams over all n-grams; n-grams do not cross documents. 0.0 when there is none."""
-    if len(ids) < n:
+    codes, _ = ngram_codes(ids, offsets, n)
+    if len(codes) == 0:
         return 0.0
-    windows = np.lib.stride_tricks.sliding_window_view(ids, n)
-    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    inside = windows[owner[: len(windows)] == owner[n - 1 :]]
-    if len(inside) == 0:
-        return 0.0
-    radix = int(ids.max()) + 1
-    codes = inside[:, 0].astype(np.int64)
-    for column in range(1, n):
-        if int(codes.max()) >= np.iinfo(np.int64).max // radix:
-            codes = np.unique(codes, return_inverse=True)[1]  # ranks are small again, and as different
-        codes = codes * radix + inside[:, column]
     codes.sort()  # np.unique hashes, which is slower here than sorting
     return (1 + int(np.count_nonzero(np.diff(codes)))) / len(codes)
 

@@ -1,6 +1,6 @@
 """Distances between two clouds of feature vectors: Fréchet distance, and precision and recall by nearest neighbours.
 
-The features are those of our own generation-0 model, not of Inception or LeNet: values compare between generations
+The features are principal components of the real images, not of Inception or LeNet: values compare between generations
 and policies of one experiment, not with published FIDs.
 """
 

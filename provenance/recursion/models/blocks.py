@@ -68,7 +68,8 @@ def score_stream(model: PreTrainedModel, stream: NDArray[np.int32], length: int)
 @torch.no_grad()
 def score_and_features(model: PreTrainedModel, blocks: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean loss in nats of each block (n,), and the mean of the last hidden layer over it (n, width), in one pass."""
-    losses, means = [torch.empty(0)], [torch.empty(0, model.config.hidden_size)]
+    width = model.get_input_embeddings().weight.shape[1]  # OPT-350m's last layer is projected back to it
+    losses, means = [torch.empty(0)], [torch.empty(0, width)]
     for part in _batches(model, blocks):
         output = model(part, use_cache=False, output_hidden_states=True)
         loss = _losses(output.logits[:, :-1], part[:, 1:])

@@ -42,7 +42,7 @@ class GMMSettings(Config):
     """Steps of EM after which it ends anyway."""
 
     @model_validator(mode="after")
-    def _one_dimension(self) -> Self:
+    def _enough_components(self) -> Self:
         if self.components > 1 and len(self.centers) > self.components:
             raise ValueError(f"{len(self.centers)} centers need at least as many components, got {self.components}")
         return self

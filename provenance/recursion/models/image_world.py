@@ -8,18 +8,17 @@ only functional error is left, and such a cohort is kept as its generator. Knows
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from provenance import seeds
 from provenance.config import Config, checked
 from provenance.errors import ConfigError, DataError
-from provenance.ids import fingerprint
 from provenance.plugins import Arrays, Part, Reference
 from provenance.recursion.models.image_features import Eye
 from provenance.recursion.models.images import Bytes, Classes, load_images
@@ -48,6 +47,14 @@ class ImageSettings(Config):
     """`auto` takes a CUDA device where there is one."""
     training: TrainingSettings = TrainingSettings(epochs=20, batch_size=64, learning_rate=2e-3, loss_over_batch="sum")
     """The `[model.training]` table."""
+
+    @model_validator(mode="after")
+    def _a_graph_draws_nothing(self) -> Self:
+        if self.endless and self.training.compile:
+            raise ValueError(
+                "endless samples are drawn between steps: training.compile = true does not go with endless"
+            )
+        return self
 
 
 class ImageSampling(Config):
@@ -89,13 +96,24 @@ class ImageWorld:
         return self.settings.replicas
 
     def real(self, n: Counts, rng: np.random.Generator) -> Arrays:
-        """Images of the data set, no image twice in one cohort."""
-        if int(n.max(initial=0)) > len(self._data.images):
+        """Images of the data set, none twice."""
+        return self.deal(np.zeros_like(n), n, rng)
+
+    def deal(self, start: Counts, n: Counts, rng: np.random.Generator) -> Arrays:
+        """The next `n[r]` images of the data set after `start[r]` that are dealt already, in the order `rng` gives.
+
+        Raises DataError when there are not so many.
+        """
+        most = int((start + n).max(initial=0))
+        if most > len(self._data.images):
             raise DataError(
-                f"{int(n.max())} real images asked for, {self.settings.data!r} has {len(self._data.images)}",
-                hint="lower the budget or [real] samples",
+                f"{most} real images asked for, {self.settings.data!r} has {len(self._data.images)}",
+                hint="lower the budget, [real] samples or arrivals",
             )
-        rows = [np.sort(rng.permutation(len(self._data.images))[:k]) for k in n]
+        rows = [
+            np.sort(rng.permutation(len(self._data.images))[first : first + k])
+            for first, k in zip(start, n, strict=True)
+        ]
         return {"images": self._data.images[np.concatenate(rows)], "offsets": _offsets(n)}
 
     def size(self, batch: Arrays) -> Counts:
@@ -173,6 +191,8 @@ class ImageWorld:
         counts = torch.from_numpy(each).to(self._device, torch.float32)
 
         def item_losses(rows: Tensor) -> Tensor:
+            if not sources:  # no choosing by value: a CUDA graph cannot wait for it
+                return network.losses(pixels(pool[rows])) * counts[rows]  # type: ignore[no-any-return]
             batch = [pixels(pool[rows[rows < bounds[0]]])]
             order: list[Tensor] = [rows[rows < bounds[0]]]
             for (source, _, _), low, high in zip(sources, bounds[:-1], bounds[1:], strict=True):
@@ -188,7 +208,7 @@ class ImageWorld:
         what = f"replica {replica}" if self.replicas > 1 else "training"
         train(
             network, item_losses, int(bounds[-1]), settings, seed=seed, what=what,
-            checkpoint=self._checkpoint(images, bounds.tolist(), seed),
+            checkpoint=self._checkpoint(images, each, sources, seed),
         )  # fmt: skip
         return {name: tensor.cpu().contiguous().numpy() for name, tensor in tensors(network).items()}
 
@@ -242,12 +262,20 @@ class ImageWorld:
             losses = [network.losses(pixels(part)).float().cpu() for part in parts]
         return torch.cat(losses).numpy()
 
-    def _checkpoint(self, images: Bytes, bounds: list[int], seed: int) -> Path | None:
+    def _checkpoint(
+        self, images: Bytes, weights: NDArray[np.float64], sources: list[tuple[Any, int, float]], seed: int
+    ) -> Path | None:
+        """Where this training keeps its state: named by all that shapes it, so no other run takes it up."""
         if self.scratch is None:
             return None
         self.scratch.mkdir(parents=True, exist_ok=True)
-        key = fingerprint([seed, bounds, self.settings.model_dump_json(), hashlib.sha256(images.tobytes()).hexdigest()])
-        return self.scratch / f"training-{key.removeprefix('sha256:')[:32]}.safetensors"
+        h = hashlib.sha256(f"{seed} {[n for _, n, _ in sources]} {self.settings.model_dump_json()}".encode())
+        h.update(images.tobytes())
+        h.update(weights.tobytes())
+        for source, _, _ in sources:
+            for tensor in tensors(source).values():
+                h.update(tensor.cpu().contiguous().numpy().tobytes())
+        return self.scratch / f"training-{h.hexdigest()[:32]}.safetensors"
 
 
 def _offsets(n: Counts) -> Counts:

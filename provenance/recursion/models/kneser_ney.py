@@ -6,7 +6,7 @@ symbol: a document's length is given. The lowest order keeps the Good-Turing sha
 the model has never seen, so that every text has a code length; sampling is conditional on known tokens.
 
 An n-gram's id is its place among the sorted keys `prefix id * (vocabulary + 1) + token`; order 1 ids are places among
-the known tokens. Arrays named `keys_k`, `count_k` … belong to n-grams of k tokens.
+the known tokens. Arrays named `keys_k`, `total_k` … belong to n-grams of k tokens.
 """
 
 from dataclasses import dataclass
