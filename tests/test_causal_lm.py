@@ -250,6 +250,10 @@ def test_a_folder_without_some_weights_or_without_safetensors_is_refused(tmp_pat
         CausalLmWorld(TEXTS, {"base": str(folder)}, {})
     file.unlink()
     torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").write_bytes(b"half of it")
+    with pytest.raises(DataError, match="cannot load model"):
+        CausalLmWorld(TEXTS, {"base": str(folder)}, {})
+    file.unlink()
     with pytest.raises(DataError, match="cannot load model") as error:
         CausalLmWorld(TEXTS, {"base": str(folder)}, {})
     assert "only safetensors are read" in error.value.hint
@@ -260,6 +264,9 @@ def test_a_folder_without_some_weights_or_without_safetensors_is_refused(tmp_pat
 def test_settings_that_cannot_be_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="block_tokens = 64 is longer than the model's context of 32"):
         build({"block_tokens": 64})
+    with pytest.raises(ConfigError, match="prompts of 20 tokens and 20 new ones exceed the model's context of 32"):
+        build({"block_tokens": 20})
+    build({"block_tokens": 20}, prompt_tokens=10, keep_prompt=True)
     with pytest.raises(ConfigError, match="loss_from = 8 leaves nothing to learn of 8 block_tokens"):
         build({"loss_from": 8})
     with pytest.raises(ConfigError, match="prompt_tokens = 9 does not fit block_tokens = 8"):
@@ -276,6 +283,29 @@ def test_settings_that_cannot_be_are_named(tmp_path: Path) -> None:
         CausalLmWorld(TEXTS, {"base": str(folder), "tokenizer": str(tmp_path / "larger")}, {})
     with pytest.raises(DataError, match="cannot read validation text"):
         build({"validation": str(tmp_path / "none.txt")})
+
+
+def test_tails_are_measured_against_text_that_generation_0_has_not_seen(world: CausalLmWorld, model: Any) -> None:
+    batch = world.encode(TEXTS)
+    seen = world.observe(
+        model,
+        batch,
+        Reference(generation=1, real=[batch], model=model, held_out=HELD_OUT, held_out_subgroup=[None] * 2),
+    )
+    unseen = blocks.score(model, blocks.cut(world.encode(HELD_OUT)["ids"], 8)).mean(axis=1)
+    assert seen["unseen_block_nats"] == pytest.approx(unseen, rel=1e-5)
+
+
+def test_vocabulary_is_counted_in_words_whatever_the_tokens_are(model: Any) -> None:
+    world = build()
+    real = world.encode(["Zanzibar and the sea. The sea and a tree."])
+    made = world.encode(["the sea and the sea and Quito and the sea"])
+    seen = world.observe(model, made, Reference(generation=1, real=[real], model=model))
+    # A word includes the blank before it.
+    assert METRICS.load("vocabulary").measure(seen["sample_words"]) == len({"the", " sea", " and", " the", " Quito"})
+    rare = METRICS.load("rare_word_coverage").measure(seen["real_words"], seen["sample_words"])
+    known = ["Zanzibar", " and", " the", " sea", ".", " The", " a", " tree"]
+    assert rare == pytest.approx(len({" and", " the", " sea"}) / len(known))
 
 
 def test_too_little_text_is_an_error(world: CausalLmWorld, model: Any) -> None:

@@ -97,6 +97,8 @@ def test_both_tails_of_generated_text_are_seen() -> None:
     sample = np.array([1.0, 1.5, 3.0, 3.1, 6.0])
     assert below(sample, real) == pytest.approx(0.4)
     assert above(sample, real) == pytest.approx(0.2)
+    assert np.isnan(below(sample, real[:19]))
+    assert np.isnan(above(sample, real[:19]))
     assert below(real, real) == pytest.approx(0.05, abs=1e-3)
     assert above(real, real) == pytest.approx(0.05, abs=1e-3)
     assert quantiles(sample)["q50"] == pytest.approx(math.exp(3.0))

@@ -13,7 +13,7 @@ from provenance.mixing.policy import Budget, MixPolicy, Share, load_policy
 from provenance.recursion.cohort_draw import draw_counts
 from provenance.recursion.cohorts import CohortPool
 from provenance.recursion.config import Detection, Real, SimulatedDetector, Verifier
-from provenance.recursion.documents import DocumentPool, RealTexts, posterior, simulated_scores
+from provenance.recursion.documents import DocumentPool, RealTexts, posterior, simulated_scores, simulated_verdicts
 from provenance.recursion.engine import turns
 from provenance.recursion.models.categorical import CategoricalWorld
 from provenance.recursion.models.gaussian import GaussianWorld
@@ -183,13 +183,29 @@ def test_no_real_texts_are_one_clear_error(evaluator):
 def test_a_simulated_detector_errs_at_its_rates_and_says_so():
     detector = SimulatedDetector(true_positive_rate=0.9, false_positive_rate=0.2)
     is_model = np.repeat([True, False], 20_000)
-    scores = simulated_scores(detector, is_model, stream(0))
-    flagged = scores > 0.5
+    flagged = simulated_verdicts(detector, is_model, stream(0))
+    scores = simulated_scores(detector, flagged)
     for kind, rate in ((True, 0.9), (False, 0.2)):
         share = flagged[is_model == kind].mean()
         assert abs(share - rate) < 4 * np.sqrt(rate * (1 - rate) / 20_000)
     assert np.unique(scores) == pytest.approx([posterior(0.1, 0.8), posterior(0.9, 0.2)])
     assert posterior(0.0, 0.0) == 0.5
+
+
+@pytest.mark.parametrize(("caught", "false"), [(0.2, 0.2), (0.0, 0.0), (0.1, 0.6), (0.9, 0.1)])
+def test_a_simulated_detectors_tag_is_its_verdict_however_bad_it_is(evaluator, caught, false):
+    detector = SimulatedDetector(true_positive_rate=caught, false_positive_rate=false)
+    world, pool = document_pool(evaluator, detect=detector)
+    training = pool.begin()
+    step(world, pool, training, 0)
+    tags = pool.table(1).to_pylist()
+    _, again = document_pool(evaluator, detect=detector)
+    again.restore(
+        generation=0, record=training.record, kept=pool.write(world.fit(training.parts, stream(0)), generation=0).kept
+    )
+    flagged = np.mean([row["tag"] == "model" for row in tags if row["origin"] == "human"])
+    assert abs(flagged - false) <= 4 * np.sqrt(false * (1 - false) / len(TEXTS))
+    assert again.table(1).to_pylist() == tags
 
 
 # Cohorts

@@ -11,7 +11,7 @@ import pytest
 from provenance.catalog.query import run_query
 from provenance.config import checked
 from provenance.errors import CatalogError, ConfigError, DataError, NotFoundError, ProvenanceError
-from provenance.recursion.config import Experiment
+from provenance.recursion.config import Experiment, Real
 from provenance.recursion.documents import RealTexts
 from provenance.recursion.in_catalog import (
     load_real,
@@ -327,6 +327,53 @@ def test_the_subgroups_held_out_are_part_of_the_first_generation(tmp_path):
     assert len(keys) == 3
 
 
+def test_a_metric_that_a_world_cannot_measure_is_said_before_more_is_trained(tmp_path):
+    asked = plan(tmp_path, metrics={"names": ["variance", "perplexity"]})
+    with pytest.raises(ConfigError, match="world 'gaussian' cannot measure 'perplexity' here") as error:
+        list(run_experiment(asked))
+    assert error.value.hint == "it can: variance"
+    assert not any(path.name == "manifest.json" for path in tmp_path.rglob("*"))
+
+
+def test_arrivals_need_to_know_what_is_there_at_first(books):
+    described = text_experiment(real={"corpus": "books", "held_out": 0.2, "arrivals": 5})
+    with pytest.raises(ConfigError, match="all 47 documents are there from the first generation on") as error:
+        list(run_in_catalog(books, plan_experiment(books, described)))
+    assert "samples under [real]" in error.value.hint
+
+
+def test_a_share_held_out_that_is_nothing_is_an_error(books):
+    described = text_experiment(real={"corpus": "books", "held_out": 0.0001})
+    with pytest.raises(ConfigError, match=r"held_out = 0\.0001 of 60 human documents is none"):
+        plan_experiment(books, described)
+    assert plan_experiment(books, text_experiment(real={"corpus": "books", "held_out": 0})).real.held_out == []
+
+
+def test_a_corpus_of_its_own_is_measured_against(books, run, write_jsonl):
+    for name, options in (("test", ["--held-out"]), ("open", [])):
+        path = write_jsonl(f"{name}.jsonl", [{"text": text} for text in ("a blue bird", "the red cat sees a hat")])
+        assert run("corpus", "add", name, path, "--origin", "human", *options).exit_code == 0
+    found = load_real(books, Real(corpus="books", held_out_corpus="test"))
+    assert sorted(found.held_out) == ["a blue bird", "the red cat sees a hat"]
+    assert len(found.held_out_subgroup) == 2
+    assert len(found.texts) == len(TEXTS)
+    with pytest.raises(ConfigError, match="'open' is not held out"):
+        load_real(books, Real(corpus="books", held_out_corpus="open"))
+
+
+def test_files_are_looked_up_beside_the_experiments_own_and_may_move(books, tmp_path, monkeypatch):
+    keys = []
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "validation.txt").write_text("some text")
+        monkeypatch.chdir(tmp_path / place)
+        described = text_experiment(world="causal_lm", model={"validation": "validation.txt"})
+        planned = plan_experiment(books, described, folder=tmp_path / "one" if place == "one" else None)
+        assert planned.experiment.model["validation"] == str(tmp_path / place / "validation.txt")
+        keys.append(planned.first_key(0))
+    assert keys[0] == keys[1]
+
+
 def test_a_manifest_that_cannot_be_written_leaves_no_generation(tmp_path):
     with pytest.raises(TypeError):
         write_generation(tmp_path / "1", {"kept": {}}, {"generations": object()}, what="x")
@@ -476,6 +523,12 @@ def test_the_command_runs_resumes_shows_and_compares(books, run, tmp_path):
         ('name = "a"\nworld = "ngram"\ngenerations = 1\npolicies = ["replace"]\nbudget = {documents = 5}',
          "world 'ngram' needs texts", "name a corpus or a mix"),
         (TINY + 'real.corpus = "b"', "no corpus named 'b'", ""),
+        (TINY + 'metrics.names = ["perplexity", "zipf"]', "metrics.names[2]: no metric named 'zipf'", ""),
+        (TINY + 'figure.metric = "perplexty"', "figure.metric: no metric named 'perplexty'", "did you mean 'perpl"),
+        (TINY + 'figure = {metric = "perplexity", x = "size"}', "neither generation nor a [[sweep]]: 'size'", ""),
+        (TINY + 'price = {metric = "perplexity", level = 9, axis = "real"}', "no [[sweep]] is named 'real'", ""),
+        (TINY + "seeds = [-1]", "seeds[1]: Input should be greater than or equal to 0, got -1", ""),
+        (TINY + "seeds = [99999999999999999999]", "seeds[1]: Input should be less than 9223372036854775808", ""),
         ('name = "a"\nworld = "kde"\ngenerations = 1\npolicies = ["replace", {name = "p", share = [{share = 0.9}]}]',
          "policies[2]: the shares sum to 0.9, not 1", ""),
     ],

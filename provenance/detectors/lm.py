@@ -21,7 +21,7 @@ def load_tokenizer(name: str) -> Any:
     try:
         return auto.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise DataError(f"no tokenizer in {name!r}: {first_line(error)}", hint=_HINT) from error
+        raise DataError(f"no tokenizer in {name!r}: {first_line(error)}", hint=_hint(name)) from error
 
 
 def load_causal_lm(name: str, device: str) -> Any:
@@ -55,13 +55,15 @@ def parameters_digest(model: Any) -> str:
 
 def _load(auto: str, name: str, device: str) -> Any:
     loader = _transformers(auto)
+    from safetensors import SafetensorError
+
     _check_folder(name)
     try:
         model, report = loader.from_pretrained(
             name, dtype=_dtype(device), use_safetensors=True, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        hint = f"only safetensors are read; {_HINT}"
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        hint = f"only safetensors are read; {_hint(name)}"
         raise DataError(f"cannot load model {name!r}: {first_line(error)}", hint=hint) from error
     # A pooler is a head of its own, which checkpoints of other heads lack and nothing here asks.
     missing = [key for key in report["missing_keys"] if not key.startswith("pooler.")]
@@ -92,6 +94,10 @@ def _check_folder(name: str) -> None:
     looks_local = name.startswith((".", "/", "~")) or name.count("/") != 1
     if looks_local and "/" in name and not Path(name).is_dir():
         raise DataError(f"no model folder {name!r}", hint=_HINT)
+
+
+def _hint(name: str) -> str:
+    return _HINT if Path(name).is_dir() else f"there is no folder {name!r} here; {_HINT}"
 
 
 def first_line(error: Exception) -> str:

@@ -4,13 +4,14 @@ import copy
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from provenance.config import Config, checked, read_toml
-from provenance.errors import ConfigError
+from provenance.errors import ConfigError, NotFoundError
 from provenance.mixing.policy import Budget, MixPolicy, load_policy
+from provenance.plugins import METRICS
 
 CONTROL = "control"
 """The policy that trains on real data only, with the same budget; every experiment runs it."""
@@ -28,6 +29,8 @@ class Real(Config):
     origin of a corpus, all of a mix."""
     held_out: float = Field(default=0.1, ge=0, lt=1)
     """Share of the human documents that no model ever trains on; measured against."""
+    held_out_corpus: str | None = None
+    """A corpus added with `--held-out`, a published test split for instance, to measure against instead of a share."""
     samples: int | None = Field(default=None, ge=1)
     """How many real samples there are at first. Default: all of the corpus; in statistical worlds, the budget."""
     arrivals: int = Field(default=0, ge=0)
@@ -147,7 +150,7 @@ class Experiment(Config):
     """The kind of model, one of those below."""
     generations: int = Field(ge=1)
     """Generations after the first: generation 0 is the model trained on real data."""
-    seeds: list[int] = Field(default=[0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(default=[0], min_length=1)
     """Every policy is run once with each; bands in reports are over seeds."""
     policies: list[str | MixPolicy] = Field(min_length=1)
     """Shipped names, files ending in .toml, or policies written out."""
@@ -181,6 +184,23 @@ class Experiment(Config):
     """The experiment file's own name, in the experiments its sweep makes."""
     point: dict[str, int | float | str] = Field(default_factory=dict)
     """Where in the sweep this experiment is: value per axis."""
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        named = {f"metrics.names[{i}]": name for i, name in enumerate(self.metrics.names or [], start=1)}
+        named |= {"figure.metric": self.figure.metric} if self.figure else {}
+        named |= {"price.metric": self.price.metric} if self.price else {}
+        for key, name in named.items():
+            if name not in METRICS:
+                error = NotFoundError.of("metric", name, METRICS)
+                raise ValueError(f"{key}: {error.message}\n{error.hint}")
+        axes = [axis.name for axis in self.sweep]
+        if self.family is None:  # a point of a sweep has left its axes behind
+            if self.price and self.price.axis not in axes:
+                raise ValueError(f"price.axis: no [[sweep]] is named {self.price.axis!r}, there are {axes}")
+            if self.figure and self.figure.x not in ("generation", *axes):
+                raise ValueError(f"figure.x: neither generation nor a [[sweep]]: {self.figure.x!r}, there are {axes}")
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

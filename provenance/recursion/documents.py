@@ -77,6 +77,11 @@ class DocumentPool:
         n = len(real.texts)
         if n == 0:
             raise DataError("there are no real documents to train on")
+        if arrivals and archive is None:
+            raise ConfigError(
+                f"[real] arrivals = {arrivals}, but all {n} documents are there from the first generation on",
+                hint="say how many are there at first: samples under [real]",
+            )
         self._batches = [world.encode(real.texts)]
         self.real: Sequence[Arrays] = self._batches[:1]
         self._first_row = [0]
@@ -93,6 +98,7 @@ class DocumentPool:
         # The experiment's detector judges real and sampled texts alike; tags of the catalog serve where there is none.
         tagged = real.p_model if detect is None else None
         self._p_model = scores if tagged is None else np.array(tagged, dtype=np.float64)
+        self._flagged = self._verdicts(self._p_model, is_model, generation=0)
         self.first: Arrays = {}
         self.samples = self.writes = 0
 
@@ -170,6 +176,8 @@ class DocumentPool:
         self._uses = np.concatenate([self._uses, np.zeros(n, dtype=np.int64)])
         self._arrived = np.concatenate([self._arrived, np.full(n, generation + 1)])
         self._p_model = np.concatenate([self._p_model, p_model])
+        flagged = self._verdicts(p_model, np.ones(n, dtype=np.bool_), generation=generation + 1)
+        self._flagged = np.concatenate([self._flagged, flagged])
 
     def restore(self, *, generation: int, record: Arrays, kept: Arrays) -> None:
         """Replay a finished generation from what `draw` and `write` said of it."""
@@ -188,7 +196,7 @@ class DocumentPool:
                 "age": generation + 1 - self._generation,
                 "origin": pa.array(self._origin, pa.string()),
                 "p_model": pa.array(self._p_model, pa.float64(), mask=~known),
-                "tag": pa.array(np.where(self._p_model < 0.5, "human", "model"), pa.string(), mask=~known),
+                "tag": pa.array(np.where(self._flagged, "model", "human"), pa.string(), mask=~known),
                 "source": pa.array(self._source, pa.string()),
                 "subgroup": pa.array(self._subgroup, pa.string()),
                 "n_tokens": self._tokens,
@@ -203,8 +211,20 @@ class DocumentPool:
             return np.full(len(texts), np.nan)
         if callable(self._detect):
             return np.asarray(self._detect(texts), dtype=np.float64)
-        rng = seeds.stream(self._seed, "detect", generation)
-        return simulated_scores(self._detect, is_model, rng)
+        return simulated_scores(self._detect, self._simulated(self._detect, is_model, generation))
+
+    def _verdicts(
+        self, p_model: NDArray[np.float64], is_model: NDArray[np.bool_], *, generation: int
+    ) -> NDArray[np.bool_]:
+        """Which texts are taken for a model's. A simulated detector says so itself: its scores may be all alike."""
+        if isinstance(self._detect, SimulatedDetector):
+            return self._simulated(self._detect, is_model, generation)
+        return p_model >= 0.5
+
+    def _simulated(
+        self, detector: SimulatedDetector, is_model: NDArray[np.bool_], generation: int
+    ) -> NDArray[np.bool_]:
+        return simulated_verdicts(detector, is_model, seeds.stream(self._seed, "detect", generation))
 
 
 def _arrivals(keys: NDArray[np.float64], archive: int | None, arrivals: int) -> NDArray[np.int64]:
@@ -217,12 +237,16 @@ def _arrivals(keys: NDArray[np.float64], archive: int | None, arrivals: int) -> 
     return turn
 
 
-def simulated_scores(
+def simulated_verdicts(
     detector: SimulatedDetector, is_model: NDArray[np.bool_], rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """p_model of a detector that errs at the given rates: its posterior at even odds, so it is calibrated there."""
+) -> NDArray[np.bool_]:
+    """Which texts a detector that errs at the given rates takes for a model's."""
+    return rng.random(len(is_model)) < np.where(is_model, detector.true_positive_rate, detector.false_positive_rate)
+
+
+def simulated_scores(detector: SimulatedDetector, flagged: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """p_model after such a verdict: the posterior at even odds, so it is calibrated there."""
     caught, false = detector.true_positive_rate, detector.false_positive_rate
-    flagged = rng.random(len(is_model)) < np.where(is_model, caught, false)
     return np.where(flagged, posterior(caught, false), posterior(1 - caught, 1 - false))
 
 

@@ -40,6 +40,8 @@ from provenance.tagging.stored import open_detector
 FOLDER = "experiments"
 _NAMES_FILES = ("base", "tokenizer", "validation", "data")
 """Settings of worlds that may be a path."""
+_NO_FILES = {"digits"}
+"""What such a setting may say besides a path or a name on the hub."""
 _PRIVATE = ["doc_id", "split_key"]  # a policy chooses by tags and sizes, not by content
 
 
@@ -50,6 +52,7 @@ def plan_experiment(
 
     Raises ConfigError, NotFoundError, DataError.
     """
+    experiment = _located(experiment, folder)
     detect, version = None, None
     if experiment.detector is not None and experiment.detector.name is not None:
         detect, version = _detector(catalog, experiment.detector.name)
@@ -65,18 +68,32 @@ def plan_experiment(
     )
 
 
-def _files_sha256(settings: Mapping[str, Any]) -> str | None:
-    """One hash of every file that a world's settings name, names inside a folder included; None where none is named."""
-    files: list[tuple[str, str]] = []
+def _located(experiment: Experiment, folder: Path | None) -> Experiment:
+    """The experiment with full paths in `[model]`: looked up beside its file, then here, so that it can be resumed."""
+    found = {}
+    for key in _NAMES_FILES:
+        named = experiment.model.get(key)
+        if isinstance(named, str) and named not in _NO_FILES:
+            there = [place / named for place in (folder or Path(), Path()) if (place / named).exists()]
+            if there:
+                found[key] = str(there[0].resolve())
+    return experiment.model_copy(update={"model": experiment.model | found})
+
+
+def _files_sha256(settings: Mapping[str, Any]) -> dict[str, str]:
+    """For each setting that names a file or folder, one hash of what is there, names inside a folder included."""
+    found = {}
     for key in _NAMES_FILES:
         path = Path(str(settings.get(key, "")))
-        if key not in settings or not path.exists():  # a name on the hub, or `digits`
+        if not path.is_absolute() or not path.exists():  # a name on the hub
             continue
-        for file in [path] if path.is_file() else sorted(found for found in path.rglob("*") if found.is_file()):
+        files = []
+        for file in [path] if path.is_file() else sorted(inside for inside in path.rglob("*") if inside.is_file()):
             status = file.stat()
             sha256 = _file_sha256(file, status.st_size, status.st_mtime_ns)
-            files.append((f"{key}/{file.relative_to(path).as_posix()}", sha256))
-    return fingerprint(files) if files else None
+            files.append([file.relative_to(path).as_posix(), sha256])
+        found[key] = fingerprint(files)
+    return found
 
 
 @cache
@@ -120,17 +137,27 @@ def load_real(catalog: Catalog, real: Real) -> RealTexts:
     column = {name: known[name].to_pylist() for name in known.column_names}
     keys = [bytes.fromhex(key)[:16] for key in column["split_key"]]
     chance = seeds.units(seeds.integer(0, "held out"), keys)
-    held = [i for i in wanted if chance[i] < real.held_out and column["origin"][i] == "human"]
+    share = 0.0 if real.held_out_corpus else real.held_out
+    human = [i for i in wanted if column["origin"][i] == "human"]
+    held = [i for i in human if chance[i] < share]
+    if share and human and not held:
+        raise ConfigError(
+            f"[real] held_out = {share} of {len(human)} human documents is none: there is nothing to measure against",
+            hint="a larger share, a held_out_corpus, or held_out = 0 to go without",
+        )
     # What is alike goes to the same side, whoever wrote it.
     aside = {keys[i] for i in held}
     train = [i for i in wanted if keys[i] not in aside]
     found = texts_by_id(catalog, {UUID(bytes=ids[i]) for i in (*train, *held)})
+    held_texts, held_subgroups = [found[UUID(bytes=ids[i])] for i in held], [column["subgroup"][i] for i in held]
+    if real.held_out_corpus:
+        held_texts, held_subgroups = _held_out_corpus(catalog, real.held_out_corpus)
     p_model = pc.fill_null(known["p_model"], float("nan")).to_numpy()
     return RealTexts(
         ids=[ids[i] for i in train],
         texts=[found[UUID(bytes=ids[i])] for i in train],
-        held_out=[found[UUID(bytes=ids[i])] for i in held],
-        held_out_subgroup=[column["subgroup"][i] for i in held],
+        held_out=held_texts,
+        held_out_subgroup=held_subgroups,
         origin=[column["origin"][i] for i in train],
         p_model=[float(p_model[i]) for i in train],
         source=[column["source"][i] for i in train],
@@ -139,6 +166,20 @@ def load_real(catalog: Catalog, real: Real) -> RealTexts:
         generation=[column["generation"][i] for i in train],
         human_ancestry=[column["human_ancestry"][i] for i in train],
     )
+
+
+def _held_out_corpus(catalog: Catalog, name: str) -> tuple[list[str], list[str | None]]:
+    """Texts and subgroups of a corpus that no model trains on. Raises ConfigError where it is not held out."""
+    info = get_corpus(catalog, name)
+    if not info.held_out:
+        raise ConfigError(
+            f"[real] held_out_corpus: {info.corpus!r} is not held out, so its texts may be trained on",
+            hint="add it with --held-out",
+        )
+    known = rows.real_rows(catalog, corpus_id=info.corpus_id)
+    ids = [UUID(bytes=bytes(doc_id)) for doc_id in known["doc_id"].combine_chunks().cast(pa.binary(16)).to_pylist()]
+    found = texts_by_id(catalog, set(ids))
+    return [found[doc_id] for doc_id in ids], known["subgroup"].to_pylist()
 
 
 def _real_rows(catalog: Catalog, real: Real) -> tuple[str, pa.Table, list[CorpusInfo]]:

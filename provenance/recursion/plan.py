@@ -5,8 +5,8 @@ Knows no world by name, and no file is read or written here.
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,8 @@ class Plan:
     """The trained detector that `[detector] name` asks for."""
     detect_version: str | None = None
     """Its version: another one gives other numbers."""
-    files_sha256: str | None = None
-    """Hash of the files that `[model]` names: a model's folder, images, a validation text."""
+    files_sha256: Mapping[str, str] = field(default_factory=dict)
+    """For each key of `[model]` that names files, a hash of them: a model's folder, images, a validation text."""
     only: Sequence[str] = ()
     """Names of the runs wanted now, `POLICY-sSEED`; none: all of them. Others may be under way elsewhere."""
 
@@ -95,12 +95,9 @@ class Plan:
         experiment = self.experiment
         kept = ("world", "real", "budget", "writes", "model", "sampling", "detector", "metrics")
         dumped = experiment.model_dump(mode="json", by_alias=True)
-        fixed = {
-            "engine": ENGINE,
-            "real": _real_hash(self.real),
-            "detector": self.detect_version,
-            "files": self.files_sha256,
-        }
+        # What the files hold counts, not where they are.
+        dumped["model"] |= self.files_sha256
+        fixed = {"engine": ENGINE, "real": _real_hash(self.real), "detector": self.detect_version}
         return {**fixed, **{f"[{name}]": dumped[name] for name in kept}}
 
     def segments(self, run: Run) -> list[tuple[Path, range]]:

@@ -177,6 +177,8 @@ def _run(plan: Plan, run: Run, world: Any, metrics: Sequence[Metric], evaluator:
             generations=plan.experiment.generations, metrics=metrics, done=done,
             measure_every=plan.experiment.record_every,
         ):  # fmt: skip
+            if turn.generation == 0:
+                _check_measured(plan, turn)
             pending.append((turn, _summary(turn, world)))
             folder, generations = segments[0]
             if turn.generation == generations[-1]:
@@ -188,6 +190,16 @@ def _run(plan: Plan, run: Run, world: Any, metrics: Sequence[Metric], evaluator:
                     )
                 pending.clear()
                 segments.pop(0)
+
+
+def _check_measured(plan: Plan, turn: Turn) -> None:
+    """Raises ConfigError where a metric that was asked for by name cannot be had, before more is spent."""
+    silent = [name for name in plan.experiment.metrics.names or () if name not in turn.raw]
+    if silent:
+        raise ConfigError(
+            f"world {plan.experiment.world!r} cannot measure {silent[0]!r} here",
+            hint=f"it can: {', '.join(sorted(turn.raw)) or 'none of those named'}",
+        )
 
 
 def _result(run: Run, summary: Mapping[str, Any], record: Arrays, kept: Arrays, world: Any, *, resumed: bool) -> Result:

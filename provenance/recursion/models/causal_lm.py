@@ -9,6 +9,7 @@ go from generation to generation as they are: nothing is decoded and tokenised a
 import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -105,6 +106,22 @@ class CausalLmSampling(Decoding):
         return self
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _First:
+    """What every generation of a run is compared with."""
+
+    model: PreTrainedModel
+    """Generation 0's."""
+    real: Arrays
+    vocabulary: words.Vocabulary
+    words: NDArray[np.int64]
+    """Of the real text, by their number in the vocabulary."""
+    features: Floats
+    """Of the real text's blocks under the model."""
+    unseen_nats: Floats
+    """Mean loss of held-out blocks under the model."""
+
+
 class CausalLmWorld:
     """Texts under a transformer. A batch is `{"ids", "offsets"}`, as in the n-gram world, of the tokenizer's ids."""
 
@@ -138,9 +155,15 @@ class CausalLmWorld:
         context = getattr(blank.config, "max_position_embeddings", None)
         if context is not None and length > context:
             raise ConfigError(f"[model] block_tokens = {length} is longer than the model's context of {context}")
+        before, new = self._prompt_and_new()
+        if context is not None and before + new > context:
+            raise ConfigError(
+                f"prompts of {before} tokens and {new} new ones exceed the model's context of {context}",
+                hint="smaller [model] block_tokens or [sampling] prompt_tokens",
+            )
         self._blank = blank
         self._validation = self._validation_blocks()
-        self._first: tuple[PreTrainedModel, tuple[Floats, Floats]] | None = None
+        self._first: _First | None = None
 
     @property
     def device(self) -> str:
@@ -215,13 +238,12 @@ class CausalLmWorld:
         items = blocks.cut(stream, length)
         if len(items) < n:
             items = torch.cat([items, torch.from_numpy(stream[-length:].astype(np.int64))[None]])
-        prompt = self.sampling.prompt_tokens or length
+        prompt, new_tokens = self._prompt_and_new()
         if self.sampling.prompts == "free":
-            prompts, kept = torch.full((n, 1), self.separator), items[:, :0]
+            prompts, kept = torch.full((n, prompt), self.separator), items[:, :0]
         else:
             prompts = items[:, :prompt] if self.sampling.keep_prompt else items[:, length - prompt :]
             kept = prompts if self.sampling.keep_prompt else items[:, :0]
-        new_tokens = length - kept.shape[1]
         forbidden, mark = not self.sampling.separator_allowed, self.sampling.watermark
         request = Request(
             decoding=self.sampling,
@@ -237,22 +259,22 @@ class CausalLmWorld:
     def observe(self, model: PreTrainedModel, samples: Arrays, reference: Reference) -> dict[str, Any]:
         """Ids, losses of held-out text under this model, and losses and features of samples under generation 0."""
         length = self.settings.block_tokens
-        real = words.concatenate(list(reference.real))
-        first: PreTrainedModel = reference.model
-        made, made_features = self._under(first, samples["ids"])
-        if self._first is None or self._first[0] is not first:  # the same for all generations of a run
-            self._first = (first, self._under(first, real["ids"]))
-        known, known_features = self._first[1]
+        if self._first is None or self._first.model is not reference.model:  # the same for all generations of a run
+            self._first = self._look_at_real_text(reference)
+        first, real = self._first, self._first.real
+        made, made_features = self._under(first.model, samples["ids"])
         seen: dict[str, Any] = {
             "sample_ids": samples["ids"],
             "sample_offsets": samples["offsets"],
             "real_ids": real["ids"],
             "real_offsets": real["offsets"],
             "separator": np.array([self.separator]),
+            "sample_words": first.vocabulary.numbers(self.texts(samples)),
+            "real_words": first.words,
             "sample_block_nats": made,
-            "real_block_nats": known,
+            "unseen_block_nats": first.unseen_nats,
             "sample_text_features": made_features,
-            "real_text_features": known_features,
+            "real_text_features": first.features,
         }
         if reference.held_out:
             texts, groups = reference.held_out, reference.held_out_subgroup
@@ -270,8 +292,28 @@ class CausalLmWorld:
         assign(model, {name: torch.from_numpy(array) for name, array in weights.items()})
         return model.to(self._device).eval()
 
+    def _look_at_real_text(self, reference: Reference) -> "_First":
+        real = words.concatenate(list(reference.real))
+        texts = self.texts(real)
+        vocabulary = words.Vocabulary(texts)
+        unseen, _ = self._under(reference.model, self.encode(reference.held_out)["ids"])
+        return _First(
+            model=reference.model,
+            real=real,
+            vocabulary=vocabulary,
+            words=vocabulary.numbers(texts),
+            features=self._under(reference.model, real["ids"])[1],
+            unseen_nats=unseen,
+        )
+
     def _under(self, model: PreTrainedModel, ids: NDArray[np.int32]) -> tuple[Floats, Floats]:
         return blocks.score_and_features(model, blocks.cut(ids, self.settings.block_tokens)[:MOST_SCORED_BLOCKS])
+
+    def _prompt_and_new(self) -> tuple[int, int]:
+        """Tokens of each prompt, and how many are written after it."""
+        length = self.settings.block_tokens
+        prompt = 1 if self.sampling.prompts == "free" else self.sampling.prompt_tokens or length
+        return prompt, length - prompt if self.sampling.keep_prompt else length
 
     def _new(self, seed: int) -> PreTrainedModel:
         return pretrained.new_model(self.settings.architecture, len(self.tokenizer), self.separator, seed)

@@ -77,6 +77,8 @@ class NgramWorld:
             "sample_ids": samples["ids"],
             "sample_offsets": samples["offsets"],
             "real_ids": real_ids,
+            "sample_words": samples["ids"],
+            "real_words": real_ids,
             "survivors": float(np.count_nonzero(np.bincount(samples["ids"], minlength=1))),
             "survivors_real_p": np.bincount(real_ids) / max(len(real_ids), 1),
             # The first training set is one draw of words, and each generation's samples are one more.

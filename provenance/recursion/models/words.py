@@ -41,6 +41,13 @@ class Vocabulary:
         ids = [np.array([index.get(token, -1) for token in split(text)], dtype=np.int32) for text in texts]
         return pack(ids)
 
+    def numbers(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """All tokens of the texts in a row; those outside the vocabulary have numbers of their own behind it."""
+        index = dict(self._index)
+        return np.array(
+            [index.setdefault(token, len(index)) for text in texts for token in split(text)], dtype=np.int64
+        )
+
     def decode(self, batch: Arrays) -> list[str]:
         """The texts of a batch without unknown tokens."""
         tokens, ids = self.tokens, batch["ids"].tolist()
