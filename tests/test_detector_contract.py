@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,45 @@ def test_a_model_reads_a_text_once_in_cross_validation_and_keeps_none_that_it_sc
     assert len(read) == len(set(some.texts))
     fitted.score([text + " And more." for text in some.texts])
     assert len(fitted._seen) == len(set(some.texts))
+
+
+def test_evidence_of_another_second_model_is_of_another_version(tiny_model: Path, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    other = transformers.AutoModelForCausalLM.from_pretrained(tiny_model)
+    other.transformer.wte.weight.data.add_(1.0)
+    other.save_pretrained(tmp_path)
+    alone, same, second = (
+        Likelihood(model=str(tiny_model), second=name) for name in ("", str(tiny_model), str(tmp_path))
+    )
+    assert len({alone.version, same.version, second.version}) == 3
+    assert alone.version == f"1+{parameters_digest(load_causal_lm(str(tiny_model), 'cpu'))}"
+
+
+def test_evidence_of_a_watermark_sought_with_another_tokenizer_is_of_another_version(
+    make: Callable[[str], Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_model, tmp_path, dirs_exist_ok=True)
+    body = json.loads((tmp_path / "tokenizer.json").read_text())
+    body["model"]["merges"], body["model"]["vocab"]["th"] = [["t", "h"]], body["model"]["vocab"].pop("<end>")
+    body["added_tokens"] = []
+    (tmp_path / "tokenizer.json").write_text(json.dumps(body))
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    marked = make("watermark")
+    before = marked.version
+    assert type(marked)(scheme="unigram", key="42", tokenizer=str(tmp_path)).version != before
+    marked.score(ODD)
+    assert marked.version == before == make("watermark").version
+
+
+def test_a_watermark_that_is_drawn_on_its_device_has_the_type_of_the_device_in_its_version(tiny_model: Path) -> None:
+    for scheme, drawn in (("unigram", False), ("synthid", True)):
+        here = DETECTORS.load("watermark")(scheme=scheme, key="42", tokenizer=str(tiny_model))
+        there = copy(here)
+        there._device = "cuda:0"
+        again = copy(here)
+        again._device = "cuda"
+        assert (here.version != there.version) == drawn
+        assert there.version == again.version
 
 
 def test_what_cannot_be_held_out_is_said_before_anything_is_fitted(labelled: Labelled) -> None:

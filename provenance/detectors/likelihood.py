@@ -59,8 +59,9 @@ class Likelihood:
     @property
     def version(self) -> str:
         """Algorithm number, the models' parameters as a hash, and the hash of trained weights."""
+        second = f".{parameters_digest(self._second)}" if self._second is not None else ""
         trained = f"+{weights_digest(self._arrays)[:12]}" if self._arrays else ""
-        return f"{self.algorithm}+{parameters_digest(self._model)}{trained}"
+        return f"{self.algorithm}+{parameters_digest(self._model)}{second}{trained}"
 
     def fit(self, texts: Sequence[str], is_model: NDArray[np.bool_], groups: Sequence[str] | None = None) -> Self:
         """Learn weights over the features; texts out of scope are left out. Raises DataError on one class only."""

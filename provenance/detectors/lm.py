@@ -53,6 +53,15 @@ def parameters_digest(model: Any) -> str:
     return digest.hexdigest()[:12]
 
 
+def tokenizer_digest(tokenizer: Any) -> str:
+    """A hash of how a tokenizer cuts text."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    said = json.loads(fast.to_str()) if fast is not None else {"vocabulary": tokenizer.get_vocab()}
+    # How the last call cut and padded is kept there too, and is no property of the tokenizer.
+    said["truncation"] = said["padding"] = None
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
 def _load(auto: str, name: str, device: str) -> Any:
     loader = _transformers(auto)
     from safetensors import SafetensorError

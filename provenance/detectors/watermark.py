@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance.detectors.lm import load_tokenizer, vocabulary_size
+from provenance.detectors.lm import load_tokenizer, tokenizer_digest, vocabulary_size
 from provenance.errors import ConfigError
 from provenance.types import EvidenceKind
 
@@ -55,12 +55,18 @@ class Watermark:
         self._scheme, self._seeding, self._device = scheme, seeding_scheme, device
         self._tokenizer = load_tokenizer(tokenizer)
         self._vocabulary = vocabulary_size(tokenizer, self._tokenizer)
+        self._cuts = tokenizer_digest(self._tokenizer)
         self._tests = self._build()
 
     @property
     def version(self) -> str:
-        """Scheme, settings and a hash of the keys; the keys themselves are a secret."""
-        settings = f"{self._ratio}:{self._seeding}:{self._width}:{self._ngram_len}:{self._vocabulary}:{self._keys}"
+        """Scheme and a hash of settings, tokenizer and keys; the keys themselves are a secret."""
+        # transformers draws its green lists and g-values on the device; generators of another type draw others.
+        drawn_on = "" if self._scheme == "unigram" else self._device.split(":")[0]
+        settings = (
+            f"{self._ratio}:{self._seeding}:{self._width}:{self._ngram_len}:{self._vocabulary}:{self._keys}:"
+            f"{self._cuts}:{drawn_on}"
+        )
         return f"1+{self._scheme}.{hashlib.sha256(settings.encode()).hexdigest()[:12]}"
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
