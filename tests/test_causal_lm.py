@@ -341,6 +341,22 @@ def test_a_watermark_is_found_by_its_detector_and_only_with_its_key(tmp_path: Pa
     assert other < 4
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("scheme", "keys"), [("kgw", [77]), ("synthid", list(range(101, 121)))])
+def test_a_watermark_made_on_a_gpu_is_found_there(tmp_path: Path, scheme: str, keys: list[int]) -> None:
+    from provenance.detectors.watermark import Watermark
+
+    marking = {"scheme": scheme, "key": keys} | ({"bias": 6.0} if scheme == "kgw" else {})
+    world = build({"device": "cuda"}, method="sample", temperature=2.0, watermark=marking)
+    like = world.encode([" ".join(TEXTS)])
+    samples = world.sample(world.fit([Part(batch=like)], stream(0, "fit")), like, stream(0, "sample"))
+    world.tokenizer.save_pretrained(tmp_path)
+    key = ",".join(map(str, keys))
+    marked = Watermark(scheme=scheme, key=key, tokenizer=str(tmp_path), device="cuda")
+    assert marked.score(world.texts(samples))[0] > 4
+
+
 def run(policy: str, generations: int) -> list[Any]:
     """A whole recursion, as the engine runs it."""
     world = build({"training": {"epochs": 2, "batch_size": 8, "learning_rate": 1e-2}})

@@ -101,13 +101,14 @@ class _Kgw:
         marking = WatermarkingConfig(
             greenlist_ratio=ratio, hashing_key=key, seeding_scheme=seeding, context_width=width
         )
-        self._ratio = ratio
+        self._ratio, self._device = ratio, device
         self._detector = WatermarkDetector(config, device, marking, ignore_repeated_ngrams=True, max_cache_size=4096)
 
     def __call__(self, ids: list[int]) -> float:
         import torch
 
-        found = self._detector(torch.tensor([ids]), return_dict=True)
+        # transformers draws green lists where the ids are, and only a generator of the same device can do that.
+        found = self._detector(torch.tensor([ids], device=self._device), return_dict=True)
         return _binomial_p(int(found.num_green_tokens[0]), int(found.num_tokens_scored[0]), self._ratio)
 
 
@@ -118,6 +119,7 @@ class _SynthID:
         import torch
         from transformers import SynthIDTextWatermarkLogitsProcessor
 
+        self._device = device
         self._processor = SynthIDTextWatermarkLogitsProcessor(
             ngram_len=ngram_len, keys=list(keys), sampling_table_size=2**16, sampling_table_seed=0,
             context_history_size=1024, device=torch.device(device),
@@ -126,7 +128,7 @@ class _SynthID:
     def __call__(self, ids: list[int]) -> float:
         import torch
 
-        tokens = torch.tensor([ids])
+        tokens = torch.tensor([ids], device=self._device)
         g_values = self._processor.compute_g_values(tokens)[0]  # (tokens - ngram_len + 1, keys)
         fresh = self._processor.compute_context_repetition_mask(tokens)[0].bool()
         kept = g_values[fresh]
