@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
@@ -14,12 +15,14 @@ from provenance.cli import cli
 
 from provenance import tables
 from provenance.catalog.corpora import get_corpus
-from provenance.catalog.evidence import add_evidence, evidence_of
+from provenance.catalog.evidence import add_calibration, add_evidence, evidence_of
 from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
+from provenance.tagging.conformal import HumanReference
 from provenance.tagging.explain import explain
+from provenance.tagging.local import LocalReading
 from provenance.tagging.rules import Rules
-from provenance.tagging.stage import tag_corpus, tags_of
+from provenance.tagging.stage import read_locally, tag_corpus, tags_of
 
 Run = Callable[..., Result]
 Write = Callable[[str, Iterable[Mapping[str, Any]]], Path]
@@ -296,6 +299,35 @@ def test_too_few_known_humans_flag_nothing_and_the_run_says_so(
     done = trained("tag", "calibrate", "crawl", "--human", "few", "--json")
     assert "needs 99 local human texts, there are 40" in done.stderr
     assert not json.loads(done.stdout)["can_flag"]
+
+
+def test_a_detector_that_may_not_flag_silences_none_that_may(trained: Run, catalog: Catalog) -> None:
+    ok(trained("tag", "calibrate", "crawl", "--human", "known", "--json"))
+    ok(trained("tag", "run", "crawl", "--json"))
+    info = get_corpus(catalog, "crawl")
+    alone = read_locally(catalog, info, evidence_of(catalog, info), Rules())
+    with catalog.read() as con:
+        ids = [row[0].bytes for row in con.execute("SELECT doc_id FROM documents WHERE corpus = 'crawl'").fetchall()]
+    few = LocalReading(
+        detector="ngram", version="1", human_ref="few@1", human=HumanReference.of(np.arange(40.0)), calibration=None,
+        model_scores=np.empty(0),
+    )  # fmt: skip
+    texts = [pa.array([text] * len(ids)) for text in ("detector", "ngram", "1")]
+    numbers = [pa.array([9.0] * len(ids)), pa.nulls(len(ids), pa.float64()), pa.nulls(len(ids), pa.string())]
+    rows = pa.Table.from_arrays([tables.uuids(ids), *texts, *numbers], schema=tables.EVIDENCE)
+    with catalog.activity("test", {}) as activity, activity.commit() as con:
+        add_evidence(con, rows, activity.activity_id)
+        add_calibration(con, few.to_row("crawl", None), activity.activity_id)
+    evidence = evidence_of(catalog, info)
+    both, p_values, silenced = read_locally(catalog, info, evidence, Rules())
+    weak = np.array([name == "ngram" for name in both["name"].to_pylist()])
+    assert alone[2] is silenced is None
+    assert np.isnan(p_values[weak]).all()
+    np.testing.assert_array_equal(p_values[~weak], alone[1])
+    assert np.nanmin(p_values) < 0.01
+    _, p_values, silenced = read_locally(catalog, info, evidence.filter(pa.array(weak)), Rules())
+    assert silenced == "ngram: flagging at 0.01 needs 99 local human texts, there are 40"
+    assert np.isfinite(p_values).all()  # else they would be judged by p_model
 
 
 def test_abstentions_are_stored_with_their_reason(trained: Run, catalog: Catalog) -> None:

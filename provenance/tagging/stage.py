@@ -94,22 +94,33 @@ def tags_of(catalog: Catalog, info: CorpusInfo, rules: Rules) -> tuple[pa.Table,
 def read_locally(
     catalog: Catalog, info: CorpusInfo, evidence: pa.Table, rules: Rules
 ) -> tuple[pa.Table, NDArray[np.float64], str | None]:
-    """Evidence with the ratios of locally calibrated detectors replaced; p-values per row; why none may flag."""
+    """Evidence with the ratios of locally calibrated detectors replaced; p-values per row; why none may flag.
+
+    Beside a detector that may flag, one that may not (too few local humans, too little power) has no p-values.
+    """
     p_values = np.full(evidence.num_rows, np.nan)
     log_lr = np.array(evidence["log_lr"].to_numpy(zero_copy_only=False), dtype=np.float64)
     score = np.array(evidence["score"].to_numpy(zero_copy_only=False), dtype=np.float64)
     source = list(zip(evidence["name"].to_pylist(), evidence["version"].to_pylist(), strict=True))
-    silenced: list[str] = []
+    silenced: list[tuple[NDArray[np.bool_], str]] = []
+    may_flag = False
     for local in local_readings(catalog, info):
         rows = np.array([pair == (local.detector, local.version) for pair in source], dtype=bool)
         p_values[rows] = local.p_values(score[rows])
         log_lr[rows] = local.log_lr(score[rows])
         why = local.why_not_flag_at(rules.flag_at)
         if why is not None:
-            silenced.append(f"{local.detector}: {why}")
+            silenced.append((rows, f"{local.detector}: {why}"))
+        elif rows.any():
+            may_flag = True
+    if may_flag:
+        # Ranks that may not flag leave it to those that may, and cost them nothing in the correction for several.
+        for rows, _ in silenced:
+            p_values[rows] = np.nan
+        silenced = []
     at = evidence.schema.get_field_index("log_lr")
     replaced = evidence.set_column(at, evidence.schema.field(at), pa.array(log_lr, mask=np.isnan(log_lr)))
-    return replaced, p_values, "; ".join(silenced) or None
+    return replaced, p_values, "; ".join(why for _, why in silenced) or None
 
 
 def local_readings(catalog: Catalog, info: CorpusInfo) -> list[LocalReading]:
