@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from click.testing import Result
 
 from provenance.catalog.connect import connected
+from provenance.catalog.doctor import examine
 from provenance.catalog.migrate import migrate, migrations, schema_version
 from provenance.catalog.query import list_views, run_query
 from provenance.catalog.store import Catalog
@@ -290,6 +291,29 @@ def test_status_of_an_empty_and_of_a_filled_catalog(
     assert json.loads(run("status", "--json").stdout)["documents"] == 0
     add_corpus(catalog, "c", [str(write_jsonl("a.jsonl", [{"text": "one"}]))], Fields(), origin=Origin.HUMAN)
     assert json.loads(run("status", "--json").stdout)["documents_by_origin"] == {"human": 1}
+
+
+def test_doctor_leaves_the_files_of_a_command_that_starts_meanwhile(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (catalog.folder("staging", "left-behind") / "shard").touch()
+    read = catalog.read
+    with ExitStack() as running:
+
+        @contextmanager
+        def read_and_start() -> Iterator[Any]:
+            with read() as con:
+                yield con
+            monkeypatch.undo()
+            activity = running.enter_context(catalog.activity("corpus add", {}))
+            staged.append(running.enter_context(catalog.staging(str(activity.activity_id))))
+
+        staged: list[Path] = []
+        monkeypatch.setattr(catalog, "read", read_and_start)
+        found = examine(catalog, clean=True)
+        assert found.leftovers == [catalog.root / "staging" / "left-behind"]
+        assert not found.leftovers[0].exists()
+        assert staged[0].is_dir()
 
 
 def test_doctor_names_a_missing_shard(filled: Catalog, run: Callable[..., Result]) -> None:

@@ -25,6 +25,8 @@ def examine(catalog: Catalog, *, clean: bool) -> Findings:
 
     Folders of commands that still run are left alone.
     """
+    # Folders first: a command writes its row before its folder, so whoever made one of these is among the rows.
+    folders = [folder for pattern in ("staging/*", "corpora/*/*") for folder in sorted(catalog.root.glob(pattern))]
     with catalog.read() as con:
         shards = con.execute(
             "SELECT s.path FROM shard s JOIN corpus c USING (corpus_id) WHERE c.removed_at IS NULL ORDER BY 1"
@@ -37,9 +39,9 @@ def examine(catalog: Catalog, *, clean: bool) -> Findings:
     dead = [row for row in rows if is_gone(row[2], row[3])]
     leftovers = [
         folder
-        for pattern in ("staging/*", "corpora/*/*")
-        for folder in sorted(catalog.root.glob(pattern))
-        if folder.name not in alive and not any(path.is_relative_to(folder) for path in named)
+        for folder in folders
+        # One of a command that ended meanwhile is gone.
+        if folder.name not in alive and not any(path.is_relative_to(folder) for path in named) and folder.exists()
     ]
     if clean:
         for folder in leftovers:
