@@ -181,7 +181,8 @@ def _price(catalog: "Catalog", out: Output, name: str, *, level: float | None) -
     ]
     out.rows("provenance.experiment.price/1", ["policy", *priced.axes, "smallest", "low", "high"], rows)
     better = "at least" if priced.higher_is_better else "at most"
-    note(f"good enough: {priced.metric} {better} {priced.level:g}, where the control has {priced.control or 0:.4g}")
+    control = "no value" if priced.control is None else f"{priced.control:.4g}"
+    note(f"good enough: {priced.metric} {better} {priced.level:g}, where the control has {control}")
 
 
 @experiment.command()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from provenance.catalog.experiments import SHOW_COLUMNS, compare_policies, last_values, show_experiment
 from provenance.catalog.query import run_query
 from provenance.errors import ConfigError
 from provenance.recursion.config import experiments_of
@@ -176,10 +177,7 @@ published = [{ x = 20, y = 0.96, spread = 0.1 }]
     assert figure["published"] == [{"x": 20.0, "y": 0.96, "spread": 0.1, "series": ""}]
 
 
-def test_the_command_and_the_report_price_a_swept_experiment(run, catalog, tmp_path):
-    file = tmp_path / "price.toml"
-    file.write_text(
-        """
+PRICED = """
 name = "priced"
 world = "gaussian"
 generations = 5
@@ -208,7 +206,11 @@ metric = "w2_squared"
 level = 10.0
 axis = "verified"
 """
-    )
+
+
+def test_the_command_and_the_report_price_a_swept_experiment(run, catalog, tmp_path):
+    file = tmp_path / "price.toml"
+    file.write_text(PRICED)
     ran = run("experiment", "run", file, "--json")
     assert ran.exit_code == 0
     priced = json.loads(run("experiment", "price", "priced", "--json").stdout)
@@ -227,6 +229,49 @@ axis = "verified"
     assert run_query(catalog, phase.sql).rows
     assert run("experiment", "rm", "priced").exit_code == 0
     assert run("experiment", "ls", "--json").stdout.count("priced") == 0
+
+
+def test_a_run_whose_last_generation_has_no_value_is_not_ranked_by_an_earlier_one(run, catalog, tmp_path):
+    file = tmp_path / "price.toml"
+    file.write_text("seeds = [0, 1]\n" + PRICED)
+    assert run("experiment", "run", file, "--json").exit_code == 0
+    collapsed = "SELECT run_id FROM experiment_run WHERE policy = 'unfiltered' AND experiment LIKE '%-10' AND seed = 1"
+    with catalog.write() as con:
+        con.execute(
+            "UPDATE metric_row SET value = NULL, low = NULL, high = NULL, stderr = NULL "
+            f"WHERE metric = 'w2_squared' AND generation = 5 AND run_id = ({collapsed})"
+        )
+    values = {
+        (p["verified"], policy, seed): v for p, policy, seed, v, _ in last_values(catalog, "priced", "w2_squared")
+    }
+    assert len(values) == 8
+    assert [at for at, value in values.items() if value is None] == [(10, "unfiltered", 1)]
+    shown = [dict(zip(SHOW_COLUMNS, row, strict=True)) for row in show_experiment(catalog, "priced")]
+    none = [
+        (row["experiment"], row["policy"]) for row in shown if row["last"] is None and row["metric"] == "w2_squared"
+    ]
+    assert none == [("priced.verified-10", "unfiltered")]
+    one = next(row for row in shown if (row["experiment"], row["policy"], row["metric"]) == (*none[0], "w2_squared"))
+    assert one["first"] > 0
+    assert one["change"] is one["seed_low"] is one["seed_high"] is None
+    columns, rows = compare_policies(catalog, "priced.verified-10", "w2_squared")
+    assert [dict(zip(columns, row, strict=True))["unfiltered"] is None for row in rows] == [False, True]
+    # The larger amount is not enough any more, so neither is the smaller one.
+    priced = json.loads(run("experiment", "price", "priced", "--json").stdout)
+    assert priced["rows"] == [{"policy": "unfiltered", "smallest": None, "low": None, "high": None}]
+    (phase,) = collect(catalog).phases
+    assert phase.cells == {("unfiltered", "", ""): Cell(smallest=None, low=None, high=None)}
+    assert sum(row[-1] is None for row in run_query(catalog, phase.sql).rows) == 1
+
+
+def test_what_could_not_be_measured_is_never_good_enough():
+    for higher in (False, True):
+        healthy = 9.0 if higher else 0.1
+        points = [seen(0, None, stderr=None), seen(10, healthy, stderr=0.0)]
+        assert only(points, higher_is_better=higher).smallest == 10.0
+        among_seeds = [seen(10, None, stderr=None, seed=1), *points]
+        point = only(among_seeds, higher_is_better=higher)
+        assert (point.smallest, point.low, point.high) == (None, None, None)
 
 
 def test_a_phase_diagram_shows_number_and_band_and_says_when_nothing_was_enough():

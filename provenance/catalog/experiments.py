@@ -185,7 +185,10 @@ SHOW_COLUMNS = ["experiment", "policy", "metric", "first", "last", "change", "se
 
 
 def show_experiment(catalog: "Catalog", name: str) -> list[tuple[Any, ...]]:
-    """Per policy and metric: mean over seeds at the first and the last generation, and the last one's range."""
+    """Per policy and metric: mean over seeds at the first and the last generation, and the last one's range.
+
+    None where any seed could not be measured: a mean over the others would hide the one that collapsed.
+    """
     found = members(catalog, name)
     with catalog.read() as con:
         return con.execute(
@@ -194,13 +197,17 @@ def show_experiment(catalog: "Catalog", name: str) -> list[tuple[Any, ...]]:
                 SELECT r.experiment, r.policy, m.metric, m.generation, m.value, m.unit, m.higher_is_better,
                     max(m.generation) OVER (PARTITION BY r.experiment, r.policy, m.metric) AS last
                 FROM metric_row m JOIN experiment_run r USING (run_id)
-                WHERE r.experiment IN (SELECT unnest(?::VARCHAR[])) AND m.subgroup = '')
+                WHERE r.experiment IN (SELECT unnest(?::VARCHAR[])) AND m.subgroup = ''),
+            known AS (
+                SELECT * REPLACE (CASE WHEN bool_and(value IS NOT NULL)
+                    OVER (PARTITION BY experiment, policy, metric, generation) THEN value END AS value)
+                FROM numbers)
             SELECT experiment, policy, metric,
                 avg(value) FILTER (generation = 0), avg(value) FILTER (generation = last),
                 avg(value) FILTER (generation = last) - avg(value) FILTER (generation = 0),
                 min(value) FILTER (generation = last), max(value) FILTER (generation = last),
                 CASE any_value(higher_is_better) WHEN true THEN 'higher' WHEN false THEN 'lower' END, any_value(unit)
-            FROM numbers GROUP BY experiment, policy, metric
+            FROM known GROUP BY experiment, policy, metric
             ORDER BY list_position(?::VARCHAR[], experiment), metric, policy
             """,
             [found, found],
@@ -226,17 +233,19 @@ def last_generation(catalog: "Catalog", name: str) -> tuple[list[str], list[tupl
 
 def last_values(
     catalog: "Catalog", name: str, metric: str
-) -> list[tuple[dict[str, Any], str, int, float, float | None]]:
-    """Of every run of an experiment or family: its place in the sweep, policy, seed, and the metric's last value."""
+) -> list[tuple[dict[str, Any], str, int, float | None, float | None]]:
+    """Of every run of an experiment or family: its place in the sweep, policy, seed, the metric's last value and error.
+
+    The value is None where the last generation could not be measured, whatever earlier ones had.
+    """
     found = members(catalog, name)
     with catalog.read() as con:
         rows = con.execute(
             """
             SELECT e.config -> 'point', r.policy, r.seed,
-                arg_max(m.value, m.generation), arg_max(m.stderr, m.generation)
+                arg_max_null(m.value, m.generation), arg_max_null(m.stderr, m.generation)
             FROM metric_row m JOIN experiment_run r USING (run_id) JOIN experiment e USING (experiment)
             WHERE e.experiment IN (SELECT unnest(?::VARCHAR[])) AND m.metric = ? AND m.subgroup = ''
-                AND m.value IS NOT NULL
             GROUP BY e.experiment, e.config, e.created_at, r.policy, r.seed ORDER BY e.created_at, r.policy, r.seed
             """,
             [found, metric],
@@ -245,7 +254,10 @@ def last_values(
 
 
 def compare_policies(catalog: "Catalog", name: str, metric: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """A table of one metric: a row per generation, a column per policy (mean over seeds). Raises NotFoundError."""
+    """A table of one metric: a row per generation, a column per policy (mean over seeds; None where one has no value).
+
+    Raises NotFoundError.
+    """
     experiment_config(catalog, name)
     with catalog.read() as con:
         known = [
@@ -258,7 +270,8 @@ def compare_policies(catalog: "Catalog", name: str, metric: str) -> tuple[list[s
             raise NotFoundError.of("metric", metric, known)
         rows = con.execute(
             """
-            SELECT generation, policy, avg(value) FROM metric_row JOIN experiment_run USING (run_id)
+            SELECT generation, policy, CASE WHEN count(value) = count(*) THEN avg(value) END
+            FROM metric_row JOIN experiment_run USING (run_id)
             WHERE experiment = ? AND metric = ? AND subgroup = '' GROUP BY ALL ORDER BY ALL
             """,
             [name, metric],

@@ -7,7 +7,7 @@ the two amounts around it; the band is where the ends of its confidence interval
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import inf, isinf, sqrt
 
 from scipy.special import stdtrit
 
@@ -21,7 +21,8 @@ class Observation:
 
     point: Mapping[str, float | str]
     policy: str
-    value: float
+    value: float | None
+    """None: it could not be measured, as of a model that collapsed; that is never good enough."""
     stderr: float | None
     seed: int
 
@@ -38,18 +39,23 @@ class PricePoint:
     """The smallest amount, and its confidence band, in the axis's unit."""
 
 
+_Number = tuple[float, float | None]
+"""The metric, infinitely bad where it could not be measured, and its standard error."""
+
+
 def price(observations: Iterable[Observation], *, axis: str, level: float, higher_is_better: bool) -> list[PricePoint]:
     """The phase diagram: one point for each policy and setting of the other axes, in the order they came."""
-    curves: dict[tuple[str, tuple[tuple[str, float | str], ...]], dict[float, list[Observation]]] = {}
+    sign = 1.0 if higher_is_better else -1.0
+    curves: dict[tuple[str, tuple[tuple[str, float | str], ...]], dict[float, list[_Number]]] = {}
     for seen in observations:
         rest = tuple((name, value) for name, value in seen.point.items() if name != axis)
-        curves.setdefault((seen.policy, rest), {}).setdefault(float(seen.point[axis]), []).append(seen)
+        number = (-sign * inf if seen.value is None else seen.value, seen.stderr)
+        curves.setdefault((seen.policy, rest), {}).setdefault(float(seen.point[axis]), []).append(number)
     points = []
     for (policy, rest), amounts in curves.items():
         xs = sorted(amounts)
         middle = [_mean(amounts[x]) for x in xs]
         error = [_half_width(amounts[x]) for x in xs]
-        sign = 1.0 if higher_is_better else -1.0
         crossings = [
             _crossing(xs, [sign * (m + shift * sign * e) for m, e in zip(middle, error, strict=True)], sign * level)
             for shift in (0.0, 1.0, -1.0)
@@ -60,19 +66,21 @@ def price(observations: Iterable[Observation], *, axis: str, level: float, highe
     return points
 
 
-def _mean(seen: Sequence[Observation]) -> float:
-    return sum(one.value for one in seen) / len(seen)
+def _mean(seen: Sequence[_Number]) -> float:
+    return sum(value for value, _ in seen) / len(seen)
 
 
-def _half_width(seen: Sequence[Observation]) -> float:
+def _half_width(seen: Sequence[_Number]) -> float:
     """Of the mean's band: from the replicas where there are any, else from the spread over seeds."""
-    tail = 0.5 + CONFIDENCE / 2
-    if all(one.stderr is not None for one in seen):
-        return float(stdtrit(inf, tail)) * sqrt(sum((one.stderr or 0.0) ** 2 for one in seen)) / len(seen)
+    mean, tail = _mean(seen), 0.5 + CONFIDENCE / 2
+    if isinf(mean):
+        return 0.0
+    if all(stderr is not None for _, stderr in seen):
+        return float(stdtrit(inf, tail)) * sqrt(sum((stderr or 0.0) ** 2 for _, stderr in seen)) / len(seen)
     if len(seen) < 2:
         return inf
-    mean, free = _mean(seen), len(seen) - 1
-    return float(stdtrit(free, tail)) * sqrt(sum((one.value - mean) ** 2 for one in seen) / free / len(seen))
+    free = len(seen) - 1
+    return float(stdtrit(free, tail)) * sqrt(sum((value - mean) ** 2 for value, _ in seen) / free / len(seen))
 
 
 def _crossing(xs: Sequence[float], ys: Sequence[float], level: float) -> float | None:

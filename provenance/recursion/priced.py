@@ -23,7 +23,7 @@ class Priced:
     largest: float
     """The largest share of verified human data that was tried."""
     control: float | None
-    """The metric under the control, mean over everything: what no mixing at all would give."""
+    """The metric under the control, mean over everything: what no mixing at all would give. None: not all measured."""
     points: list[PricePoint]
     """Amounts as shares of the budget."""
 
@@ -49,7 +49,8 @@ def price_of(catalog: Catalog, name: str, level: float | None = None) -> Priced:
     chosen = [seen for seen in everything if seen.policy != CONTROL]
     if not chosen or asked.axis not in chosen[0].point:
         raise ConfigError(f"experiment {name!r} has no values of {asked.metric!r} over the axis {asked.axis!r}")
-    control = [seen.value for seen in everything if seen.policy == CONTROL]
+    controls = [seen.value for seen in everything if seen.policy == CONTROL]
+    known = [value for value in controls if value is not None]
     higher_is_better = bool(METRICS.load(asked.metric).higher_is_better)
     level = asked.level if level is None else level
     points = price(chosen, axis=asked.axis, level=level, higher_is_better=higher_is_better)
@@ -59,7 +60,7 @@ def price_of(catalog: Catalog, name: str, level: float | None = None) -> Priced:
         higher_is_better=higher_is_better,
         budget=budget,
         largest=max(float(seen.point[asked.axis]) for seen in chosen) / budget,
-        control=sum(control) / len(control) if control else None,
+        control=sum(known) / len(known) if known and len(known) == len(controls) else None,
         points=[_in_shares(point, budget) for point in points],
     )
 

@@ -8,7 +8,7 @@ from provenance.errors import ConfigError
 if TYPE_CHECKING:
     from provenance.catalog.store import Catalog
 
-SQL = """select experiments.config->>'point' as point, policy, arg_max(value, generation) as value
+SQL = """select experiments.config->>'point' as point, policy, seed, arg_max_null(value, generation) as value
 from metrics join runs using (run_id) join experiments using (experiment)
 where coalesce(experiments.config->>'family', experiment) = $family and metric = $metric and subgroup = ''
 group by all order by all"""
