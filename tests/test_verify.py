@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from provenance import tables
+from provenance.catalog.doctor import examine
 from provenance.catalog.snapshots import create_snapshot
 from provenance.catalog.store import Catalog
 from provenance.catalog.tags import write_tags
@@ -118,6 +119,34 @@ def test_an_untouched_catalog_holds_and_says_so(catalog, run_on):
     assert result.exit_code == 0
     assert "everything matches" in result.stderr
     assert json.loads(run_on(catalog, "verify", "--json").stdout)["rows"] == []
+
+
+@pytest.mark.parametrize("ends_last", [0, 1])
+def test_two_processes_that_share_an_experiment_leave_what_the_last_to_end_saw(catalog, ends_last):
+    (shared,) = experiments_of({**EXPERIMENT, "name": "shared", "policies": ["replace", "accumulate"]}, "test")
+    names = [run.name for run in plan_experiment(catalog, shared).runs]
+    commands = [run_in_catalog(catalog, plan_experiment(catalog, shared, only=[name])) for name in names[:2]]
+    for one in commands:
+        next(one)
+    for one in (commands[1 - ends_last], commands[ends_last]):
+        assert len(list(one)) == 2
+    assert list(verify(catalog)) == []
+    change(catalog, "UPDATE experiment_run SET seed = 7 WHERE experiment = 'shared'")
+    assert [(found.check, found.where) for found in verify(catalog)] == [("experiment", "exp:shared")]
+
+
+def test_an_experiment_that_was_killed_and_resumed_is_still_checked_after_doctor(catalog):
+    with catalog.write() as con:
+        # As a killed process leaves its row; its number cannot be that of any process.
+        con.execute(
+            "INSERT INTO activity SELECT * REPLACE (uuid() AS activity_id, 'running' AS status, 2147483647 AS pid, "
+            "started_at - INTERVAL 1 MINUTE AS started_at, NULL AS ended_at) "
+            "FROM activity WHERE params ->> 'experiment' = 'drift'"
+        )
+    assert examine(catalog, clean=True).interrupted == ["experiment run (process 2147483647)"]
+    assert list(verify(catalog)) == []
+    change(catalog, "UPDATE metric_row SET value = 0")
+    assert [found.where for found in verify(catalog)] == ["exp:drift"]
 
 
 def flip_a_byte(catalog):

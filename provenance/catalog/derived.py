@@ -93,9 +93,12 @@ def _definitions(con: "DuckDBPyConnection") -> dict[str, str]:
 def _experiments(con: "DuckDBPyConnection") -> Iterator[Finding]:
     """Experiments whose runs, generations, models or numbers are not those their last command left."""
     last: dict[str, tuple[str, str, list[str]]] = {}
+    # By their ends: of two commands that share the work, the later to end has seen what both wrote. One that doctor
+    # closed ended long before.
     for name, command, status, outputs in con.execute(
         "SELECT params ->> 'experiment' AS name, command, status, outputs::VARCHAR FROM activity "
-        "WHERE command LIKE 'experiment %' AND name IS NOT NULL ORDER BY started_at"
+        "WHERE command LIKE 'experiment %' AND name IS NOT NULL "
+        "ORDER BY if(error = 'interrupted', started_at, coalesce(ended_at, started_at))"
     ).fetchall():
         last[name] = (command, status, orjson.loads(outputs))
     for name, (command, status, outputs) in sorted(last.items()):
