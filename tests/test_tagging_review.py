@@ -3,11 +3,15 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
+import pyarrow as pa
 import pytest
 from click.testing import Result
 
+from provenance import tables
 from provenance.catalog.store import Catalog
+from provenance.catalog.tags import write_tags
 from provenance.tagging.review import _kappa
 
 Run = Callable[..., Result]
@@ -61,6 +65,38 @@ def test_a_later_verdict_of_the_same_person_replaces_the_earlier(reviewed: Run, 
     assert tags(catalog)["k1"] == ("human", "reviewed")
     stats = json.loads(reviewed("review", "stats", "--json").stdout)
     assert (stats["documents"], stats["reviewers"]) == (1, {"ann": 1})
+
+
+def test_of_two_verdicts_in_one_import_the_later_counts(reviewed: Run, catalog: Catalog, tmp_path: Path) -> None:
+    path, doc = tmp_path / "v.jsonl", ids(catalog)["k1"]
+    path.write_text("".join(json.dumps({"doc_id": doc, "verdict": said}) + "\n" for said in ("model", "human")))
+    assert reviewed("review", "import", path, "--reviewer", "ann").exit_code == 0
+    assert tags(catalog)["k1"] == ("human", "reviewed")
+    assert json.loads(reviewed("review", "stats", "--json").stdout)["by_verdict"] == {"human": 1}
+
+
+def test_what_contradicts_its_declaration_is_looked_at_first_and_then_the_least_certain(
+    run: Run, catalog: Catalog, write_jsonl: Callable[..., Path]
+) -> None:
+    said = {  # declared origin, tagged origin, p_model
+        "sure": ("human", "human", 0.99), "less": ("model", "model", 0.3), "half": ("human", "human", 0.5),
+        "tagged": ("human", "model", 0.4), "fits": ("human", "human", 0.01), "open": (None, "unknown", 0.6),
+        "blank": (None, None, None),
+    }  # fmt: skip
+    rows = [{"id": key, "text": f"Text {key}.", "who": who} for key, (who, _, _) in said.items()]
+    run("corpus", "add", "web", write_jsonl("web.jsonl", rows), "--key-field", "id", "--origin-field", "who")
+    known = {key: doc for key, doc in ids(catalog).items() if said[key][1] is not None}
+    with catalog.activity("tag run", {}) as activity, activity.commit() as con:
+        columns = {
+            "origin": [said[key][1] for key in known], "p_model": [said[key][2] for key in known],
+            "basis": ["declared" if said[key][0] else "inferred" for key in known], "rule": ["r"] * len(known),
+        }  # fmt: skip
+        write_tags(
+            con, pa.table({"doc_id": tables.uuids([UUID(d).bytes for d in known.values()]), **columns}), activity
+        )
+    found = json.loads(run("review", "queue", "web", "--json").stdout)["rows"]
+    assert [row["key"] for row in found] == ["sure", "less", "tagged", "half", "open", "blank", "fits"]
+    assert [row["worth"] for row in found[:4]] == [1.99, 1.7, 1.4, 1.0]
 
 
 def test_people_who_disagree_leave_the_document_open(reviewed: Run, catalog: Catalog) -> None:

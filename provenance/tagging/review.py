@@ -54,18 +54,24 @@ class ReviewStats:
 
 
 def queue(catalog: Catalog, info: CorpusInfo, count: int) -> list[dict[str, Any]]:
-    """Documents worth a person's time, most first: conflicts with declarations, then p_model nearest to one half."""
+    """Documents worth a person's time: what contradicts its declaration, most so first, then p_model nearest to 1/2.
+
+    `worth` of a conflict is 1 and how far p_model is from what is declared, of others the uncertainty in bits.
+    """
     rows = candidates(catalog, info)
 
     def worth(row: dict[str, Any]) -> float:
         p_model = row["p_model"]
         if p_model is None:
             return 0.1
-        uncertainty = -sum(p * math.log2(p) for p in (p_model, 1 - p_model) if p > 0)
         # An audit or a card declares too: then the tag says so.
         said = row["declared_origin"] or (row["origin"] if row["basis"] == "declared" else "")
         declared = {"human": 0.0, "model": 1.0}.get(said)
-        return float(uncertainty + (abs(p_model - declared) if declared is not None else 0.0))
+        if declared is not None:
+            against = abs(p_model - declared)
+            if against > 0.5 or row["origin"] == ("human" if declared else "model"):
+                return float(1 + against)
+        return float(-sum(p * math.log2(p) for p in (p_model, 1 - p_model) if p > 0))
 
     ranked = sorted(rows, key=lambda row: (-worth(row), row["doc_id"].bytes))
     return [{**row, "worth": round(worth(row), 4)} for row in ranked[:count]]
@@ -108,6 +114,8 @@ def record_verdicts(
     if not verdicts_:
         return 0
     rules = rules or Rules()
+    # All of them get one time, so what is replaced within them must not be stored.
+    verdicts_ = list({verdict.doc_id: verdict for verdict in verdicts_}.values())
     with catalog.activity(command, {"reviewer": reviewer, "verdicts": len(verdicts_)}) as activity:
         rows = pa.Table.from_arrays(
             [
