@@ -281,6 +281,28 @@ def test_a_conflict_weighs_what_the_local_calibration_says_as_explain_does(train
     assert conflict["log_lr"] == pytest.approx(bits[conflict["strongest_evidence"]] * math.log(2))
 
 
+def test_a_watermark_sought_with_two_keys_weighs_in_a_conflict_what_it_weighs_in_explain(
+    trained: Run, catalog: Catalog
+) -> None:
+    with catalog.read() as con:
+        [[doc_id]] = con.execute("SELECT doc_id FROM documents WHERE key = 'c60'").fetchall()
+    with catalog.activity("test", {}) as activity, activity.commit() as con:
+        for version, score, log_lr in (("1+kgw.a", 2.0, 4.0), ("1+kgw.b", 1.9, 3.9)):
+            columns = [
+                tables.uuids([doc_id.bytes]),
+                *(pa.array([text]) for text in ("watermark", "watermark", version)),
+            ]
+            values = [pa.array([score]), pa.array([log_lr]), pa.nulls(1, pa.string())]
+            add_evidence(con, pa.Table.from_arrays([*columns, *values], schema=tables.EVIDENCE), activity.activity_id)
+    ok(trained("tag", "run", "crawl", "--detector", "boilerplate", "--json"))
+    conflict = next(row for row in ok(trained("tag", "conflicts", "crawl", "--json"))["rows"] if row["key"] == "c60")
+    pieces = ok(trained("tag", "explain", f"doc:{doc_id}", "--json"))["evidence"]
+    [bits] = [piece["bits"] for piece in pieces if piece["kind"] == "watermark" and piece["bits"] is not None]
+    assert conflict["strongest_evidence"] == "watermark:watermark"
+    assert conflict["log_lr"] == pytest.approx(bits * math.log(2))
+    assert conflict["log_lr"] < 4.0
+
+
 def test_an_assertion_is_the_strongest_evidence_of_a_conflict(trained: Run, catalog: Catalog) -> None:
     with catalog.read() as con:
         row = con.execute("SELECT doc_id FROM documents WHERE key = 'c3'").fetchone()

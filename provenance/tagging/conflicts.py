@@ -10,7 +10,7 @@ from provenance.catalog.corpora import CorpusInfo, list_corpora
 from provenance.catalog.evidence import evidence_of
 from provenance.catalog.store import Catalog
 from provenance.catalog.tags import conflicting_tags
-from provenance.tagging.resolve import weigh
+from provenance.tagging.resolve import merge_marks, weigh
 from provenance.tagging.rules import Rules
 from provenance.tagging.stage import read_locally
 from provenance.types import EvidenceKind
@@ -57,7 +57,7 @@ def find_conflicts(catalog: Catalog, info: CorpusInfo | None, limit: int) -> lis
 def _strongest(catalog: Catalog, info: CorpusInfo, doc_ids: Sequence[UUID]) -> dict[UUID, tuple[str, float | None]]:
     """The name and weight of what speaks most for a model, per document; what is declared does not count."""
     rules = Rules()
-    evidence, _, _ = read_locally(catalog, info, evidence_of(catalog, info, doc_ids), rules)
+    evidence = merge_marks(read_locally(catalog, info, evidence_of(catalog, info, doc_ids), rules)[0])
     found: dict[UUID, tuple[str, float | None]] = {}
     for row, log_lr in zip(evidence.to_pylist(), weigh(evidence, rules).tolist(), strict=True):
         if row["kind"] == EvidenceKind.DECLARED.value:
