@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
 
@@ -11,6 +12,11 @@ from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
 from provenance.corpus.ingest import add_corpus
 from provenance.corpus.prepare import Fields
+from provenance.detectors.weights import WEIGHTS, load_weights, save_weights
+from provenance.errors import DataError
+from provenance.recursion.manifest import read_arrays
+from provenance.recursion.models.images import load_images
+from provenance.tagging.reading import READING, REFERENCE, load_reading
 from provenance.types import Origin
 
 POLICY = """
@@ -165,3 +171,36 @@ def test_a_damaged_shard_is_named(filled: Catalog, run: Callable[..., Result]) -
     result = run("corpus", "dedup", "c")
     assert result.exit_code == 3
     assert shard.name in result.stderr
+
+
+def cut_short(whole: bytes) -> bytes:
+    return whole[: len(whole) // 2]
+
+
+def changed_within(whole: bytes) -> bytes:
+    return whole[:60] + bytes([whole[60] ^ 255]) + whole[61:]
+
+
+def emptied(whole: bytes) -> bytes:
+    return b""
+
+
+@pytest.mark.parametrize("damage", [cut_short, changed_within, emptied])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_damaged_file_of_arrays_is_named_by_whoever_reads_it(
+    damage: Callable[[bytes], bytes], save: Callable[..., None], tmp_path: Path
+) -> None:
+    save_weights(tmp_path, "stack", 1, {"x": np.arange(99)}, {})
+    (tmp_path / READING).write_text("{}")
+    for name in (WEIGHTS, REFERENCE, "training.npz", "spoken.npz"):
+        save(tmp_path / name, x=np.arange(99))
+        (tmp_path / name).write_bytes(damage((tmp_path / name).read_bytes()))
+    readers: list[Callable[[], Any]] = [
+        lambda: load_weights(tmp_path, "stack", 1),
+        lambda: load_reading(tmp_path, "1"),
+        lambda: read_arrays(tmp_path, "training"),
+        lambda: load_images(str(tmp_path / "spoken.npz")),
+    ]
+    for read in readers:
+        with pytest.raises(DataError, match=r"\.npz cannot be read"):
+            read()

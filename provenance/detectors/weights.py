@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from provenance.detectors.normalise import NORMALISER_VERSION
 from provenance.errors import DataError
+from provenance.npz import read_npz
 
 WEIGHTS, CARD = "weights.npz", "card.json"
 
@@ -50,13 +50,7 @@ def load_weights(folder: Path, name: str, algorithm: int) -> tuple[dict[str, NDA
             f"this program has {algorithm} and {NORMALISER_VERSION}",
             hint=f"train it again: provenance detector train CORPUS --detector {name}",
         )
-    try:
-        with np.load(folder / WEIGHTS, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{folder / WEIGHTS} cannot be read: {error}", hint="train or install the detector again"
-        ) from error
+    arrays = read_npz(folder / WEIGHTS, hint="train or install the detector again")
     if weights_digest(arrays) != card.get("weights_sha256"):
         raise DataError(f"{folder / WEIGHTS} does not match its card", hint="train or install the detector again")
     return arrays, card

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from provenance.errors import DataError, ProvenanceError
+from provenance.npz import read_npz
 from provenance.plugins import Arrays
 
 SCHEMA = "provenance.generation/1"
@@ -88,12 +89,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 def read_arrays(folder: Path, name: str) -> Arrays:
     """One group of arrays. Raises DataError when it is missing or damaged."""
-    path = folder / f"{name}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path} cannot be read: {error}", hint=f"remove {folder} and resume") from error
+    return read_npz(folder / f"{name}.npz", hint=f"remove {folder} and resume")
 
 
 def sync_folder(folder: Path) -> None:

@@ -13,6 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from provenance.errors import DataError
+from provenance.npz import read_npz
 from provenance.tagging.calibrate import Calibration, fit_calibration
 from provenance.tagging.conformal import HumanReference
 from provenance.tagging.crossval import Labelled
@@ -67,8 +68,7 @@ def load_reading(folder: Path, version: str) -> Reading | None:
         return None
     try:
         body = orjson.loads((folder / READING).read_bytes())
-        with np.load(folder / REFERENCE, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
+        arrays = read_npz(folder / REFERENCE, hint="train the detector again")
         found = Reading(
             detector=body["detector"],
             version=body["version"],

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from provenance import seeds
 from provenance.errors import DataError
+from provenance.npz import read_npz
 
 Bytes = NDArray[np.uint8]
 Classes = Literal["digit", "speaker"]
@@ -96,12 +97,12 @@ def read_idx(path: Path) -> Bytes:
 
 def _spoken(path: Path, classes: Classes) -> ImageSet:
     """Recordings end to end in `samples`, cut at `offsets`, with `digit` and `speaker` of each; names in `speakers`."""
+    stored = read_npz(path)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            samples, offsets, rate = stored["samples"], stored["offsets"], int(stored["rate"])
-            labels = stored[classes].astype(np.int64)
-            names = [str(name) for name in stored["speakers"]] if classes == "speaker" else None
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        samples, offsets, rate = stored["samples"], stored["offsets"], int(stored["rate"])
+        labels = stored[classes].astype(np.int64)
+        names = [str(name) for name in stored["speakers"]] if classes == "speaker" else None
+    except (ValueError, KeyError) as error:
         raise DataError(f"{path.name} holds no spoken digits: {error}") from error
     filters = _mel_filters(rate)
     images = [mel_image(samples[a:b], filters) for a, b in pairwise(offsets)]
