@@ -10,14 +10,19 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from click.testing import Result
 
+from provenance.catalog import mixes
 from provenance.catalog.connect import connected
+from provenance.catalog.corpora import get_corpus
 from provenance.catalog.doctor import examine
+from provenance.catalog.experiments import real_rows
 from provenance.catalog.migrate import migrate, migrations, schema_version
 from provenance.catalog.query import list_views, run_query
 from provenance.catalog.store import Catalog
+from provenance.catalog.verify import corpus_leaves
 from provenance.corpus.ingest import add_corpus
 from provenance.corpus.prepare import Fields
 from provenance.errors import CatalogError, CatalogLockedError, NotFoundError, QueryError
@@ -291,6 +296,29 @@ def test_status_of_an_empty_and_of_a_filled_catalog(
     assert json.loads(run("status", "--json").stdout)["documents"] == 0
     add_corpus(catalog, "c", [str(write_jsonl("a.jsonl", [{"text": "one"}]))], Fields(), origin=Origin.HUMAN)
     assert json.loads(run("status", "--json").stdout)["documents_by_origin"] == {"human": 1}
+
+
+def test_asking_for_ids_as_bytes_leaves_the_types_of_later_reads_alone(filled: Catalog) -> None:
+    def types() -> list[pa.DataType]:
+        with filled.read() as con:
+            return con.sql("SELECT doc_id, meta FROM document LIMIT 1").to_arrow_table().schema.types
+
+    before = types()
+    info = get_corpus(filled, "c")
+    ids = mixes.read_pool(filled, [info], ["meta"]).table["doc_id"]
+    nothing = mixes.MixInfo(
+        mix="m", version=1, policy={}, seed=0, lock_sha256="", documents=0, tokens=0, realised=[], pool=[]
+    )
+    asking: list[Callable[[], pa.Table]] = [
+        lambda: mixes.read_pool(filled, [info], ["meta"]).table,
+        lambda: mixes.locate(filled, [info], ids),
+        lambda: mixes.mix_rows(filled, nothing),
+        lambda: real_rows(filled, corpus_id=info.corpus_id),
+        lambda: corpus_leaves(filled, info),
+    ]
+    for ask in asking:
+        assert ask().schema.field("doc_id").type == pa.uuid()
+        assert types() == before
 
 
 def test_doctor_leaves_the_files_of_a_command_that_starts_meanwhile(

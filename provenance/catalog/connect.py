@@ -57,6 +57,19 @@ def connected(
             engine.close()
 
 
+@contextmanager
+def lossless_arrow(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Ids reach Arrow as 16 bytes, not as text, until the block ends.
+
+    The setting is global: left as it is, it would change the types of every later read with this engine.
+    """
+    con.execute("SET arrow_lossless_conversion = true")
+    try:
+        yield
+    finally:
+        con.execute("RESET arrow_lossless_conversion")
+
+
 def _attach(engine: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool, wait_seconds: float) -> None:
     quoted = str(path).replace("'", "''")
     statement = f"ATTACH '{quoted}' AS catalog (TYPE duckdb{', READ_ONLY' if read_only else ''})"

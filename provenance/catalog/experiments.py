@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 import pyarrow as pa
 
+from provenance.catalog.connect import lossless_arrow
 from provenance.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -325,9 +326,8 @@ def real_rows(catalog: "Catalog", *, corpus_id: int | None = None, mix: tuple[st
         if corpus_id is not None
         else "SELECT doc_id, position AS place FROM mix_document WHERE mix = ? AND version = ?"
     )
-    with catalog.read() as con:
+    with catalog.read() as con, lossless_arrow(con):
         con.execute("SET python_enable_replacements = false")
-        con.execute("SET arrow_lossless_conversion = true")  # ids as 16 bytes, not as text
         return con.sql(
             f"""
             WITH cluster AS (SELECT doc_id, min(cluster_id) AS cluster_id FROM near_duplicate GROUP BY doc_id)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pyarrow as pa
 
+from provenance.catalog.connect import lossless_arrow
 from provenance.catalog.corpora import CorpusInfo, get_corpus, list_corpora
 from provenance.errors import ConfigError, NotFoundError, UsageError
 
@@ -112,9 +113,8 @@ def read_pool(
         if "uses" in wanted
         else ""
     )
-    with catalog.read() as con:
+    with catalog.read() as con, lossless_arrow(con):
         con.execute("SET python_enable_replacements = false")
-        con.execute("SET arrow_lossless_conversion = true")  # ids as 16 bytes, not as text
         held_out = _guard(con, ids)
         try:
             newest = con.execute(
@@ -275,9 +275,8 @@ def insert_mix(
 
 def locate(catalog: "Catalog", corpora: Sequence[CorpusInfo], doc_ids: pa.Array) -> pa.Table:
     """doc_id, corpus, key, text_sha256, n_tokens and shard path of those of `doc_ids` that are in `corpora`."""
-    with catalog.read() as con:
+    with catalog.read() as con, lossless_arrow(con):
         con.execute("SET python_enable_replacements = false")
-        con.execute("SET arrow_lossless_conversion = true")  # ids as 16 bytes, not as text
         con.register("wanted", pa.table({"doc_id": doc_ids}))
         return con.sql(
             f"""
@@ -292,9 +291,8 @@ def locate(catalog: "Catalog", corpora: Sequence[CorpusInfo], doc_ids: pa.Array)
 
 def mix_rows(catalog: "Catalog", mix: MixInfo) -> pa.Table:
     """position, doc_id, weight and share of a mix's documents, in order."""
-    with catalog.read() as con:
+    with catalog.read() as con, lossless_arrow(con):
         con.execute("SET python_enable_replacements = false")
-        con.execute("SET arrow_lossless_conversion = true")
         return con.sql(
             "SELECT position, doc_id, weight, share FROM mix_document WHERE mix = ? AND version = ? ORDER BY position",
             params=[mix.mix, mix.version],

@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 
 from provenance.catalog import chain
+from provenance.catalog.connect import lossless_arrow
 from provenance.catalog.depth import graph_depths
 from provenance.catalog.derived import check_derived
 from provenance.catalog.finding import Finding
@@ -233,9 +234,8 @@ def _depths(con: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:
 
 def corpus_leaves(catalog: "Catalog", info: "CorpusInfo") -> Any:
     """doc_id, key, text_sha256 and shard of every document of a corpus version, in doc_id order (Arrow)."""
-    with catalog.read() as con:
+    with catalog.read() as con, lossless_arrow(con):
         con.execute("SET python_enable_replacements = false")
-        con.execute("SET arrow_lossless_conversion = true")
         return con.sql(
             "SELECT doc_id, key, text_sha256, shard FROM document WHERE corpus_id = ? ORDER BY doc_id",
             params=[info.corpus_id],
