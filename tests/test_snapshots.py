@@ -1,6 +1,7 @@
 """Snapshots, what differs between them, and writing one out as it was."""
 
 import json
+from contextlib import suppress
 
 import orjson
 import pyarrow as pa
@@ -8,12 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from provenance import tables
+from provenance.catalog.corpora import list_corpora
 from provenance.catalog.differences import count_by_reason, diff
 from provenance.catalog.snapshots import create_snapshot, get_snapshot, list_snapshots, snapshot_root
+from provenance.catalog.store import Catalog
 from provenance.catalog.tags import write_tags
 from provenance.corpus.ingest import add_corpus
 from provenance.corpus.prepare import Fields
-from provenance.errors import ConfigError, NotFoundError, UsageError
+from provenance.errors import CatalogLockedError, ConfigError, NotFoundError, UsageError
 from provenance.lineage.checkout import checkout
 from provenance.types import Origin
 
@@ -72,6 +75,19 @@ def test_a_diff_of_versions_says_what_was_described_otherwise(catalog, write_jso
         diff(catalog, "web@1", "snapshot:a")
     with pytest.raises(NotFoundError, match="no snapshot named 'z'"):
         diff(catalog, "snapshot:z", "snapshot:z")
+
+
+def test_a_snapshot_holds_no_corpus_that_its_ledger_entry_has_not_seen(catalog, write_jsonl, monkeypatch):
+    add(catalog, write_jsonl, "web", {"1": "one"})
+
+    def another_comes_first(catalog):
+        with suppress(CatalogLockedError):
+            add(Catalog(catalog.root, wait_seconds=0), write_jsonl, "new", {"x": "ex"})
+        return list_corpora(catalog)
+
+    monkeypatch.setattr("provenance.catalog.snapshots.list_corpora", another_comes_first)
+    found = create_snapshot(catalog, "s")
+    assert ([part["corpus"] for part in found.corpora], found.ledger_seq) == (["web"], 1)
 
 
 def test_a_root_stands_for_corpora_and_ledger_alone(two):

@@ -50,11 +50,13 @@ def create_snapshot(catalog: "Catalog", name: str, *, note: str = "", dry_run: b
         raise ConfigError(f"{name!r} cannot name a snapshot", hint="use lower-case letters, digits, '.', '_' and '-'")
     if any(info.name == name for info in list_snapshots(catalog)):
         raise ConfigError(f"there is a snapshot {name!r} already", hint="snapshots never change: choose another name")
+    # Both in one block: between two, a command may end, and the snapshot would be of no state there ever was.
     with catalog.read() as con:
         head = chain.head(con)
+        found = list_corpora(catalog)
     corpora = [
         {"corpus": c.corpus, "version": c.version, "content_root": c.content_root, "documents": c.documents}
-        for c in list_corpora(catalog)
+        for c in found
     ]
     root = snapshot_root(corpora, head.seq, head.sha256)
     if not dry_run:
