@@ -186,6 +186,13 @@ def test_a_changed_plan_under_the_same_name_is_refused(tmp_path, change, message
         list(run_experiment(plan(tmp_path, generations=1, **change)))
 
 
+def test_no_experiment_is_called_what_the_folder_is_that_all_of_them_share():
+    with pytest.raises(ConfigError, match=r"name: is where all experiments keep .*, got 'generation-0'") as error:
+        experiment(name="generation-0")
+    assert error.value.hint == "take another name"
+    assert experiment(name="generation-00").name == "generation-00"
+
+
 def test_nothing_is_claimed_by_an_experiment_that_cannot_start(tmp_path):
     for wrong in ({"world": "gausian"}, {"model": {"replica": 5}}, {"metrics": {"names": ["varience"]}}):
         with pytest.raises((NotFoundError, ConfigError)):

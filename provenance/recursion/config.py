@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from provenance.config import Config, checked, read_toml
 from provenance.errors import ConfigError, NotFoundError
@@ -184,6 +184,14 @@ class Experiment(Config):
     """The experiment file's own name, in the experiments its sweep makes."""
     point: dict[str, int | float | str] = Field(default_factory=dict)
     """Where in the sweep this experiment is: value per axis."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_shared_folder(cls, name: str) -> str:
+        # An experiment's folder has its name, and removing the experiment removes the folder.
+        if name == "generation-0":
+            raise ValueError("is where all experiments keep the models they share\ntake another name")
+        return name
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
