@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from machine import machine, write_result
 
-from provenance.catalog.experiments import experiment_config, last_values, members
+from provenance.catalog.experiments import experiment_config, members
+from provenance.catalog.outcomes import last_values
 from provenance.catalog.store import Catalog
 from provenance.recursion.in_catalog import named_experiments
 from provenance.recursion.priced import price_of

@@ -84,12 +84,31 @@ def _run(catalog: "Catalog", plans: "list[Plan]", *, command: str) -> None:
 
 def _finished(catalog: "Catalog", out: Output, name: str) -> None:
     """The last generation of each policy, and where the rest is."""
-    from provenance.catalog.experiments import last_generation
+    from provenance.catalog.experiments import members
+    from provenance.catalog.outcomes import last_generation
 
     columns, rows = last_generation(catalog, name)
     out.rows("provenance.experiment.run/1", columns, rows)
+    _note_unfinished(catalog, name)
     note(f"from the first generation, with the range over seeds: provenance experiment show {name}")
-    note(f"generation by generation: provenance experiment compare {name} METRIC")
+    if len(members(catalog, name)) > 1:
+        note(f"as a figure over the sweep: provenance report build {name}")
+    else:
+        note(f"generation by generation, and what it costs: provenance experiment compare {name} METRIC")
+
+
+def _note_unfinished(catalog: "Catalog", name: str) -> list[str]:
+    """Say which runs are not at their end: what they lack is in no mean."""
+    from provenance.catalog.outcomes import unfinished
+
+    found = [
+        f"{experiment}/{policy}-s{seed} at {reached} of {wanted}"
+        for experiment, policy, seed, reached, wanted in unfinished(catalog, name)
+    ]
+    if found:
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        note(f"not finished: {', '.join(found[:5])}{more}; go on with: provenance experiment resume {name}")
+    return found
 
 
 def _preview(plans: "list[Plan]", out: Output) -> None:
@@ -138,22 +157,45 @@ def list_(catalog: "Catalog", out: Output) -> None:
 @with_catalog
 def show(catalog: "Catalog", out: Output, name: str) -> None:
     """Every metric of experiment NAME at its first and last generation, per policy, with the range over seeds."""
-    from provenance.catalog.experiments import SHOW_COLUMNS, show_experiment
+    from provenance.catalog.outcomes import SHOW_COLUMNS, show_experiment
 
     out.rows("provenance.experiment.show/1", SHOW_COLUMNS, show_experiment(catalog, name))
+    _note_unfinished(catalog, name)
 
 
 @experiment.command()
 @click.argument("name")
 @click.argument("metric")
+@click.option(
+    "--within",
+    type=click.FloatRange(min=0),
+    default=0.1,
+    show_default=True,
+    help="What counts as holding the metric: this much worse than the control, as a share of its value.",
+)
 @with_output
 @with_catalog
-def compare(catalog: "Catalog", out: Output, name: str, metric: str) -> None:
-    """METRIC of experiment NAME: a row per generation, a column per policy, means over seeds."""
-    from provenance.catalog.experiments import compare_policies
+def compare(catalog: "Catalog", out: Output, name: str, metric: str, *, within: float) -> None:
+    """METRIC of experiment NAME: a row per generation, a column per policy, means over seeds.
+
+    Then what lost provenance costs at the last generation (`replace` against the control), what a detector and every
+    other policy buys back of it, and the smallest share of human text that holds the metric, with 95 % intervals over
+    seeds. --json has the same under `costs`.
+    """
+    from dataclasses import asdict
+
+    from provenance.catalog.experiments import members
+    from provenance.catalog.outcomes import compare_policies
+    from provenance.recursion.cost import costs_of, statements
 
     columns, rows = compare_policies(catalog, name, metric)
-    out.rows("provenance.experiment.compare/1", columns, rows)
+    costs = costs_of(catalog, members(catalog, name)[0], metric, within=within)
+    said = statements(costs, metric, within=within)
+    beside = {"costs": [asdict(cost) for cost in costs], "within": within, "statements": said}
+    out.rows("provenance.experiment.compare/1", columns, rows, beside=beside)
+    for sentence in said:
+        note(sentence)
+    _note_unfinished(catalog, name)
 
 
 @experiment.command()

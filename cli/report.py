@@ -38,7 +38,7 @@ def build(
     from provenance.report.render import write_report
 
     collected = collect(catalog, experiments=experiments, title=title)
-    charts = sum(len(e.charts) for e in collected.experiments)
+    charts = sum(len(e.charts) for e in collected.experiments) + len(collected.figures) + len(collected.phases)
     if not dry_run:
         with catalog.activity("report build", {"experiments": list(experiments), "output": output.name}) as activity:
             write_report(collected, output)

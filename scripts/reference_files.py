@@ -180,7 +180,7 @@ def _keys(table: type[Config]) -> list[str]:
     rows = [
         [f"`{info.alias or name}`", _kind(info.annotation) + _bounds(info), _default(info), said[name]]
         for name, info in table.model_fields.items()
-        if name not in {"family", "point"}  # the program's own
+        if name not in {"family", "point", "points"}  # the program's own
     ]
     return _table(["key", "type", "default", "meaning"], rows)
 

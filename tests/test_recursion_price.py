@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from provenance.catalog.experiments import SHOW_COLUMNS, compare_policies, last_values, show_experiment
+from provenance.catalog.outcomes import SHOW_COLUMNS, compare_policies, last_values, show_experiment
 from provenance.catalog.query import run_query
 from provenance.errors import ConfigError
 from provenance.recursion.config import experiments_of

@@ -334,6 +334,35 @@ def test_the_subgroups_held_out_are_part_of_the_first_generation(tmp_path):
     assert len(keys) == 3
 
 
+def test_an_experiment_run_again_under_a_removed_ones_name_is_not_mistaken_for_it(books):
+    first = {row[0] for row in _run_and_list(books, documents=20)}
+    remove(books, "tale")
+    again = {row[0] for row in _run_and_list(books, documents=30)}
+    assert len(first) == len(again) == 5
+    assert not first & again
+    edges = rows(books, "select child, count(*) from lineage where relation = 'trained_on' group by child")
+    assert {count for _, count in edges} == {1}
+    more = plan_experiment(books, text_experiment(seeds=[0], policies=["replace"], budget={"documents": 30}))
+    assert all(result.resumed for result in run_in_catalog(books, more))
+
+
+def _run_and_list(books, documents):
+    described = text_experiment(seeds=[0], policies=["replace"], budget={"documents": documents}, generations=2)
+    list(run_in_catalog(books, plan_experiment(books, described)))
+    return rows(books, "select model_id from generations")
+
+
+def test_removing_an_experiment_frees_first_generations_that_nobody_else_has(books):
+    for name in ("one", "two"):
+        list(run_in_catalog(books, plan_experiment(books, text_experiment(name=name))))
+    shared = books.root / "experiments" / "generation-0"
+    assert len(list(shared.glob("*/manifest.json"))) == 2
+    remove(books, "one")
+    assert len(list(shared.glob("*/manifest.json"))) == 2
+    remove(books, "two")
+    assert list(shared.glob("*/manifest.json")) == []
+
+
 def test_a_metric_that_a_world_cannot_measure_is_said_before_more_is_trained(tmp_path):
     asked = plan(tmp_path, metrics={"names": ["variance", "perplexity"]})
     with pytest.raises(ConfigError, match="world 'gaussian' cannot measure 'perplexity' here") as error:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -109,6 +110,22 @@ def model_corpus(catalog: "Catalog", model_id: str) -> str | None:
     return rows[0][0] if rows else None
 
 
+def model_prefix(catalog: "Catalog", experiment: str) -> str:
+    """What its models' ids begin with: its name, or another where a removed experiment of that name left models."""
+    with catalog.read() as con:
+        own = con.execute(
+            "SELECT model_id FROM generation_row JOIN experiment_run USING (run_id) "
+            "WHERE experiment = ? AND model_id IS NOT NULL LIMIT 1",
+            [experiment],
+        ).fetchone()
+        if own:
+            return str(own[0]).rsplit("/", 2)[0]
+        taken = {row[0] for row in con.execute("SELECT DISTINCT split_part(model_id, '/', 1) FROM model").fetchall()}
+        taken |= {row[0] for row in con.execute("SELECT experiment FROM experiment").fetchall()} - {experiment}
+    names = (experiment if n == 1 else f"{experiment}.again{n}" for n in count(1))
+    return next(name for name in names if name not in taken)
+
+
 def insert_generation(
     con: "duckdb.DuckDBPyConnection", row: GenerationRow, metrics: Sequence[MetricRow], *, sampled_corpus: str | None
 ) -> None:
@@ -180,107 +197,6 @@ def members(catalog: "Catalog", name: str) -> list[str]:
     if not found:
         raise NotFoundError.of("experiment", name, {value for row in rows for value in row if value})
     return found
-
-
-SHOW_COLUMNS = ["experiment", "policy", "metric", "first", "last", "change", "seed_low", "seed_high", "better", "unit"]
-
-
-def show_experiment(catalog: "Catalog", name: str) -> list[tuple[Any, ...]]:
-    """Per policy and metric: mean over seeds at the first and the last generation, and the last one's range.
-
-    None where any seed could not be measured: a mean over the others would hide the one that collapsed.
-    """
-    found = members(catalog, name)
-    with catalog.read() as con:
-        return con.execute(
-            """
-            WITH numbers AS (
-                SELECT r.experiment, r.policy, m.metric, m.generation, m.value, m.unit, m.higher_is_better,
-                    max(m.generation) OVER (PARTITION BY r.experiment, r.policy, m.metric) AS last
-                FROM metric_row m JOIN experiment_run r USING (run_id)
-                WHERE r.experiment IN (SELECT unnest(?::VARCHAR[])) AND m.subgroup = ''),
-            known AS (
-                SELECT * REPLACE (CASE WHEN bool_and(value IS NOT NULL)
-                    OVER (PARTITION BY experiment, policy, metric, generation) THEN value END AS value)
-                FROM numbers)
-            SELECT experiment, policy, metric,
-                avg(value) FILTER (generation = 0), avg(value) FILTER (generation = last),
-                avg(value) FILTER (generation = last) - avg(value) FILTER (generation = 0),
-                min(value) FILTER (generation = last), max(value) FILTER (generation = last),
-                CASE any_value(higher_is_better) WHEN true THEN 'higher' WHEN false THEN 'lower' END, any_value(unit)
-            FROM known GROUP BY experiment, policy, metric
-            ORDER BY list_position(?::VARCHAR[], experiment), metric, policy
-            """,
-            [found, found],
-        ).fetchall()
-
-
-def last_generation(catalog: "Catalog", name: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """A table of the last generation: a row per metric, a column per policy (mean over seeds).
-
-    Of a sweep, which would be such a table per point, a row per point: how far it got. Raises NotFoundError.
-    """
-    found = members(catalog, name)
-    if len(found) > 1:
-        return LIST_COLUMNS, [row for row in list_experiments(catalog) if row[0] in found]
-    shown = [dict(zip(SHOW_COLUMNS, row, strict=True)) for row in show_experiment(catalog, found[0])]
-    policies = sorted({row["policy"] for row in shown})
-    last = {(row["metric"], row["policy"]): row["last"] for row in shown}
-    metrics = {row["metric"]: (row["better"], row["unit"]) for row in shown}
-    return ["metric", *policies, "better", "unit"], [
-        (metric, *(last.get((metric, policy)) for policy in policies), *about) for metric, about in metrics.items()
-    ]
-
-
-def last_values(
-    catalog: "Catalog", name: str, metric: str
-) -> list[tuple[dict[str, Any], str, int, float | None, float | None]]:
-    """Of every run of an experiment or family: its place in the sweep, policy, seed, the metric's last value and error.
-
-    The value is None where the last generation could not be measured, whatever earlier ones had.
-    """
-    found = members(catalog, name)
-    with catalog.read() as con:
-        rows = con.execute(
-            """
-            SELECT e.config -> 'point', r.policy, r.seed,
-                arg_max_null(m.value, m.generation), arg_max_null(m.stderr, m.generation)
-            FROM metric_row m JOIN experiment_run r USING (run_id) JOIN experiment e USING (experiment)
-            WHERE e.experiment IN (SELECT unnest(?::VARCHAR[])) AND m.metric = ? AND m.subgroup = ''
-            GROUP BY e.experiment, e.config, e.created_at, r.policy, r.seed ORDER BY e.created_at, r.policy, r.seed
-            """,
-            [found, metric],
-        ).fetchall()
-    return [(orjson.loads(row[0]), row[1], row[2], row[3], row[4]) for row in rows]
-
-
-def compare_policies(catalog: "Catalog", name: str, metric: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """A table of one metric: a row per generation, a column per policy (mean over seeds; None where one has no value).
-
-    Raises NotFoundError.
-    """
-    experiment_config(catalog, name)
-    with catalog.read() as con:
-        known = [
-            row[0]
-            for row in con.execute(
-                "SELECT DISTINCT metric FROM metric_row JOIN experiment_run USING (run_id) WHERE experiment = ?", [name]
-            ).fetchall()
-        ]
-        if metric not in known:
-            raise NotFoundError.of("metric", metric, known)
-        rows = con.execute(
-            """
-            SELECT generation, policy, CASE WHEN count(value) = count(*) THEN avg(value) END
-            FROM metric_row JOIN experiment_run USING (run_id)
-            WHERE experiment = ? AND metric = ? AND subgroup = '' GROUP BY ALL ORDER BY ALL
-            """,
-            [name, metric],
-        ).fetchall()
-    policies = sorted({row[1] for row in rows})
-    values = {(generation, policy): value for generation, policy, value in rows}
-    generations = sorted({row[0] for row in rows})
-    return ["generation", *policies], [(g, *(values.get((g, policy)) for policy in policies)) for g in generations]
 
 
 def experiment_sha256(con: "duckdb.DuckDBPyConnection", name: str) -> str:

@@ -184,6 +184,8 @@ class Experiment(Config):
     """The experiment file's own name, in the experiments its sweep makes."""
     point: dict[str, int | float | str] = Field(default_factory=dict)
     """Where in the sweep this experiment is: value per axis."""
+    points: int = 1
+    """How many experiments the sweep makes."""
 
     @field_validator("name")
     @classmethod
@@ -234,19 +236,23 @@ def experiments_of(tables: dict[str, Any], source: str, folder: Path | None = No
     whole = checked(Experiment, tables, source)
     if not whole.sweep:
         return [whole]
+    places = [
+        (axes, policies, values)
+        for axes, policies in _crossings(whole, folder)
+        for values in product(*(axis.values for axis in axes))
+    ]
     found = []
-    for axes, policies in _crossings(whole, folder):
-        for values in product(*(axis.values for axis in axes)):
-            varied = copy.deepcopy(tables)
-            point = {axis.name: value for axis, value in zip(axes, values, strict=True)}
-            for axis, value in zip(axes, values, strict=True):
-                for key in axis.keys:
-                    _set(varied, key, value, source)
-            del varied["sweep"]
-            varied["policies"] = [varied["policies"][index] for index in policies]
-            name = ".".join([whole.name, *(f"{axis}-{value}" for axis, value in point.items())])
-            varied |= {"name": name, "family": whole.name, "point": point}
-            found.append(checked(Experiment, varied, f"{source}, {name}"))
+    for axes, policies, values in places:
+        varied = copy.deepcopy(tables)
+        point = {axis.name: value for axis, value in zip(axes, values, strict=True)}
+        for axis, value in zip(axes, values, strict=True):
+            for key in axis.keys:
+                _set(varied, key, value, source)
+        del varied["sweep"]
+        varied["policies"] = [varied["policies"][index] for index in policies]
+        name = ".".join([whole.name, *(f"{axis}-{value}" for axis, value in point.items())])
+        varied |= {"name": name, "family": whole.name, "point": point, "points": len(places)}
+        found.append(checked(Experiment, varied, f"{source}, {name}"))
     return found
 
 

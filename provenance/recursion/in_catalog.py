@@ -4,6 +4,7 @@ The held-out split goes by text, so equal texts and near-duplicates are on the s
 """
 
 import hashlib
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -232,8 +233,18 @@ def stored_experiment(catalog: Catalog, name: str) -> Experiment:
 
 
 def remove(catalog: Catalog, name: str) -> None:
-    """Forget an experiment's numbers and delete its folders. Corpora it wrote stay: they are history."""
+    """Forget an experiment's numbers and delete its folders, and first generations that no other experiment shares.
+
+    Corpora it wrote stay: they are history.
+    """
     rows.experiment_config(catalog, name)
     with catalog.activity("experiment rm", {"experiment": name}), catalog.write() as con:
         rows.remove_experiment(con, name)
+    plans = {
+        file.parent.name: json.loads(file.read_text(encoding="utf-8"))
+        for file in (catalog.root / FOLDER).glob("*/plan.json")
+    }
+    own = set(plans.pop(name, {}).get("generation_0", ()))
+    for key in own.difference(*(plan.get("generation_0", ()) for plan in plans.values())):
+        shutil.rmtree(catalog.root / FOLDER / "generation-0" / key, ignore_errors=True)
     shutil.rmtree(catalog.root / FOLDER / name, ignore_errors=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from provenance.catalog import experiments as rows
+from provenance.catalog.outcomes import last_values, unfinished
 from provenance.catalog.store import Catalog
 from provenance.config import checked
 from provenance.errors import ConfigError
@@ -39,11 +40,17 @@ def price_of(catalog: Catalog, name: str, level: float | None = None) -> Priced:
     asked, budget = first.price, first.budget.documents
     if asked is None or budget is None:
         raise ConfigError(f"experiment {name!r} has no [price] table", hint="say metric, level and axis there")
+    begun, open_runs = len(rows.members(catalog, name)), unfinished(catalog, name)
+    if open_runs or begun < first.points:
+        raise ConfigError(
+            f"sweep {name!r} is not finished: {begun} of {first.points} points begun, {len(open_runs)} runs under way",
+            hint="go on with: provenance experiment run and the same file",
+        )
     everything = [
         Observation(
             point=_with_model_share(point, first.writes or budget), policy=policy, seed=seed, value=value, stderr=stderr
         )
-        for point, policy, seed, value, stderr in rows.last_values(catalog, name, asked.metric)
+        for point, policy, seed, value, stderr in last_values(catalog, name, asked.metric)
     ]
     # The control is what the policies are measured against, not a policy that anybody could choose.
     chosen = [seen for seen in everything if seen.policy != CONTROL]

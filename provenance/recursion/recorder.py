@@ -43,6 +43,7 @@ class CatalogRecorder:
     def __init__(self, catalog: Catalog, plan: Plan, activity: Activity) -> None:
         self._catalog, self._plan, self._activity = catalog, plan, activity
         self._recorded: dict[int, str | None] = {}
+        self._prefix = plan.experiment.name
         self._ancestry = _Ancestry(plan.real) if plan.real is not None else None
         self._waiting: list[tuple[rows.GenerationRow, list[rows.MetricRow]]] = []
         self._flushed_at = time.monotonic()
@@ -61,6 +62,7 @@ class CatalogRecorder:
                 device=device,
             )  # fmt: skip
         self._recorded = rows.recorded_generations(self._catalog, run.run_id)
+        self._prefix = rows.model_prefix(self._catalog, experiment.name)
         if self._plan.real is not None:
             self._ancestry = _Ancestry(self._plan.real)
             if experiment.keep_texts and None in self._recorded.values():
@@ -104,7 +106,7 @@ class CatalogRecorder:
         texts = result.texts or []
         run, generation = result.run, result.generation
         place = f"s{run.seed}" if generation == 0 else f"{run.policy.name}-s{run.seed}"
-        model_id = f"{run.experiment}/{place}/{generation}"
+        model_id = f"{self._prefix}/{place}/{generation}"
         trained_on, low, high, human = ancestry.of(result.record["rows"])
         row = _row(result, model_id=model_id, kind=self._plan.experiment.world, depth=low, trained_on=trained_on)
         if generation in self._recorded:

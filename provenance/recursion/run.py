@@ -279,6 +279,7 @@ def _claim(plan: Plan) -> None:
     mine: dict[str, Any] = {
         "fingerprint": plan.fingerprint(),
         "policies": {policy.name: _dump(policy) for policy in plan.policies},
+        "generation_0": sorted({plan.first_key(run.seed) for run in plan.runs}),
     }
     if file.exists():
         theirs = json.loads(file.read_text(encoding="utf-8"))
@@ -290,7 +291,8 @@ def _claim(plan: Plan) -> None:
                 hint="give this one another name, or remove the old one: provenance experiment rm",
             )
         mine["policies"] = theirs["policies"] | mine["policies"]
-        if mine["policies"] == theirs["policies"]:
+        mine["generation_0"] = sorted({*theirs.get("generation_0", ()), *mine["generation_0"]})
+        if all(mine[key] == theirs.get(key) for key in mine):
             return
     temporary = folder / ".plan.json.tmp"
     content = {"schema": "provenance.experiment/1", "engine": ENGINE, **mine}

@@ -88,8 +88,11 @@ class _Axis:
         self.log = log
         start, end = (math.log10(low), math.log10(high)) if log else (low, high)
         room = (end - start) * pad
-        if end == start:
-            room = abs(end) * 0.05 or 1.0
+        if end == start == 0:  # shares and counts that stay at nothing: there is no less
+            end = 1.0
+            room = pad
+        elif end == start:
+            room = abs(end) * 0.05
         self._start, self._end = start - room, end + room
 
     def at(self, value: float) -> float:

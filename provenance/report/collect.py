@@ -51,15 +51,15 @@ MIX_SQL = """select mix, version, documents, tokens, seed, lock_sha256 from mixe
 METRIC_SQL = """select policy, generation, avg(value) as mean, min(coalesce(low, value)) as low,
     max(coalesce(high, value)) as high, avg(expected) as expected, count(*) as seeds
 from metrics join runs using (run_id)
-where experiment = $experiment and metric = $metric and subgroup = '' and value is not null
-group by all order by policy, generation"""
+where experiment = $experiment and metric = $metric and subgroup = ''
+group by all having count(value) = count(*) order by policy, generation"""
 
 FINAL_SQL = """select policy, metric, generation,
     round(avg(value), 4) as mean, round(min(value), 4) as low, round(max(value), 4) as high, count(*) as seeds
 from metrics join runs using (run_id)
-where experiment = $experiment and subgroup = '' and value is not null
+where experiment = $experiment and subgroup = ''
     and generation = (select max(generation) from metrics join runs using (run_id) where experiment = $experiment)
-group by all order by metric, policy"""
+group by all having count(value) = count(*) order by metric, policy"""
 
 FIGURE_SQL = """select experiment, policy, generation, avg(value) as mean, avg(expected) as expected
 from metrics join runs using (run_id) join experiments using (experiment)
@@ -184,7 +184,8 @@ def collect(
     for name in experiments or []:
         if not any(name in row[:2] for row in known):
             raise NotFoundError.of("experiment", name, {value for row in known for value in row[:2] if value})
-    chosen = [row for row in known if not experiments or row[0] in experiments or row[1] in experiments]
+    asked = set(experiments or ())
+    chosen = [row for row in known if not asked or row[0] in asked or row[1] in asked]
     families = {family or experiment: orjson.loads(config) for experiment, family, _, config in reversed(chosen)}
     families = dict(reversed(families.items()))
     tables = [
@@ -223,7 +224,7 @@ def collect(
         version=provenance.__version__,
         tables=[table for table in tables if table.rows],
         # A sweep makes many small experiments; its figure shows them all.
-        experiments=[_experiment(catalog, name) for name, _, swept, _ in chosen if not swept],
+        experiments=[_experiment(catalog, name) for name, _, swept, _ in chosen if not swept or name in asked],
         figures=[chart for family in families if (chart := _figure(catalog, family)) is not None],
         phases=[
             phase for family, config in families.items() if (phase := phase_of(catalog, family, config)) is not None
