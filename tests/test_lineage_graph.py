@@ -274,7 +274,9 @@ def test_random_graphs_agree_with_plain_recursion(catalog, write_jsonl, seed):
             # A document of the mix may not come from what was trained on the mix.
             if rng.random() < 0.12 and not (node_of[doc] != "g" and node_of[order[j]] == "g"):
                 own.setdefault(doc, []).append(("derived", order[j]))
-    for doc in rng.sample(docs["g"], 2):
+    # Of the mix and of what the other model learned from, no document may come from that model.
+    free = [doc for doc in docs["u"] if doc not in weights]
+    for doc in [*rng.sample(docs["g"], 2), *free]:
         own.setdefault(doc, []).append(("made", "model:other"))
     edges += [(f"doc:{d}", r, p if isinstance(p, str) else f"doc:{p}") for d, listed in own.items() for r, p in listed]
     link(catalog, *edges)
@@ -294,12 +296,11 @@ def test_random_graphs_agree_with_plain_recursion(catalog, write_jsonl, seed):
     @cache
     def depth(doc):
         corpus = node_of[doc]
-        by_model = corpus == "g"
+        by_model = corpus == "g" or any(relation == "made" for relation, _ in own.get(doc, []))
         parts = [] if doc not in own else [
-            (1.0, step(depth(p) if isinstance(p, UUID) else model_depth(p), by_model or relation == "made"))
-            for relation, p in own[doc]
+            (1.0, step(depth(p) if isinstance(p, UUID) else model_depth(p), by_model)) for _, p in own[doc]
         ]  # fmt: skip
-        if by_model:
+        if corpus == "g":
             parts.append((1.0, step(model_depth("model:gm"), True)))
         if parts:
             return mean(parts)
@@ -361,6 +362,29 @@ def test_depth_columns_follow_an_import_and_recorded_ones_stay(catalog, loop, wr
     # Half from the human text it rewrites, half from a model of which nothing is known.
     assert rows == [("chat", 1, None, 0.5)]
     assert get_corpus(catalog, "gen1").documents == 2
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["documents", "corpora"])
+def test_a_models_rewriting_of_a_human_text_is_a_generation_away_from_it(catalog, run, write_jsonl, tmp_path, whole):
+    (human,) = add(catalog, write_jsonl, "books", ["as a person wrote it"], Origin.HUMAN)
+    rewritten, again = add(catalog, write_jsonl, "rewritten", ["as a model put it", "and once more"], None)
+    (tmp_path / "edges.csv").write_text(
+        "child,parent,relation\n"
+        + (
+            "corpus:rewritten@1,corpus:books@1,derived_from\ncorpus:rewritten@1,model:gpt,generated_by\n"
+            if whole
+            else f"doc:{rewritten},doc:{human},derived_from\ndoc:{rewritten},model:gpt,generated_by\n"
+            f"doc:{again},doc:{rewritten},derived_from\ndoc:{again},model:gpt,generated_by\n"
+        )
+    )
+    assert run("lineage", "import", tmp_path / "edges.csv", "--new-models").exit_code == 0
+    with catalog.read() as con:
+        found = con.execute(
+            "SELECT generation, generation_max, human_ancestry FROM documents WHERE corpus = 'rewritten' ORDER BY key"
+        ).fetchall()
+    # Half from a person's text; nothing is known of what the model learned from.
+    assert found == [(1, None, 0.5), (1, None, 0.5) if whole else (1, None, 0.25)]
+    assert run("verify").exit_code == 0
 
 
 def test_the_public_macros_answer_in_sql(catalog, loop, run):

@@ -2,7 +2,8 @@
 
 Human text is at depth 0; a model's text is one deeper than what the model learned from. `low` is at least so many model
 generations, `high` at most (None where some model's training is not recorded), `human` the share of ancestry known to
-end in human text: the weighted mean over parents, unknown ancestry counting as none.
+end in human text: the weighted mean over parents, unknown ancestry counting as none. What a model wrote is its text
+whatever else it came from: where one step up is `generated_by`, every step crosses a model.
 """
 
 from collections.abc import Iterator
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 # Documents with edges of their own, and those edges; a document in several versions of a corpus counts in the newest.
 _OWN = """
 CREATE OR REPLACE TEMP TABLE graph_own AS
-SELECT child_doc AS node, max(child_cell) AS cell FROM document_edge
-WHERE child_doc IS NOT NULL AND relation <> 'near_duplicate_of' GROUP BY child_doc
+SELECT child_doc AS node, max(child_cell) AS cell, max((relation = 'generated_by')::INTEGER) AS by_model
+FROM document_edge WHERE child_doc IS NOT NULL AND relation <> 'near_duplicate_of' GROUP BY child_doc
 """
 _CELL = """
 CREATE OR REPLACE TEMP TABLE graph_cell AS
-SELECT cell, cell_key(cell) AS node, coalesce(origin = 'model', false)::INTEGER AS by_model, cell.documents,
-    corpus_key(corpus, version) AS corpus_node, corpus
+SELECT cell, cell_key(cell) AS node, cell.documents, corpus_key(corpus, version) AS corpus_node, corpus,
+    (coalesce(origin = 'model', false)
+        OR cell_key(cell) IN (SELECT child FROM lineage_step WHERE relation = 'generated_by' AND NOT partial))::INTEGER
+        AS by_model
 FROM cell JOIN corpus USING (corpus_id)
 """
 _EDGE = """
@@ -30,9 +33,9 @@ CREATE OR REPLACE TEMP TABLE graph_edge AS
 SELECT coalesce(e.child_doc, md5(e.child)::UUID) AS child, e.child_doc IS NOT NULL AS by_document, e.child_cell AS cell,
     coalesce(own.node, p.node, md5(e.parent)::UUID) AS parent, own.node IS NOT NULL AS parent_own,
     1.0::DOUBLE AS weight,
-    CASE WHEN e.child_doc IS NULL THEN 0 WHEN e.relation = 'generated_by' THEN 1 ELSE coalesce(c.by_model, 0) END
-        AS crosses
+    CASE WHEN e.child_doc IS NULL THEN 0 ELSE greatest(made.by_model, c.by_model) END AS crosses
 FROM document_edge e LEFT JOIN graph_own own ON own.node = e.parent_doc
+LEFT JOIN graph_own made ON made.node = e.child_doc
 LEFT JOIN graph_cell p ON p.cell = e.parent_cell LEFT JOIN graph_cell c ON c.cell = e.child_cell
 WHERE e.relation <> 'near_duplicate_of'
 """
@@ -60,8 +63,8 @@ WITH asked AS (
     SELECT * FROM graph_cell WHERE corpus_node IN (SELECT parent FROM lineage_step WHERE descends)),
 own AS (
     SELECT corpus_node, o.node, o.cell FROM graph_own o JOIN asked USING (cell))
-SELECT child, parent, weight, crosses, false AS parent_own
-FROM lineage_step WHERE descends AND NOT partial AND relation <> 'consists_of'
+SELECT child, parent, weight, greatest(crosses, by_model) AS crosses, false AS parent_own
+FROM lineage_step LEFT JOIN graph_cell ON node = child WHERE descends AND NOT partial AND relation <> 'consists_of'
 UNION ALL
 SELECT child, parent, weight, crosses, parent_own FROM graph_edge WHERE NOT by_document
 UNION ALL
