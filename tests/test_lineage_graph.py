@@ -387,6 +387,51 @@ def test_a_models_rewriting_of_a_human_text_is_a_generation_away_from_it(catalog
     assert run("verify").exit_code == 0
 
 
+def depths(catalog, name):
+    with catalog.read() as con:
+        return con.execute(
+            "SELECT generation, generation_max, human_ancestry FROM documents WHERE corpus = ? ORDER BY key", [name]
+        ).fetchall()
+
+
+@pytest.mark.parametrize("origin", [None, *Origin])
+def test_a_corpus_with_a_generator_is_added_as_deep_as_its_lineage_says(catalog, run, write_jsonl, origin):
+    add(catalog, write_jsonl, "said", ["one"], origin, "gpt")
+    add(catalog, write_jsonl, "unsaid", ["one"], origin)
+    assert depths(catalog, "said") == [(0, 0, 1.0) if origin is Origin.HUMAN else (1, None, None)]
+    assert run("verify").exit_code == 0
+
+
+def test_a_generator_of_each_document_counts_for_that_document_alone(catalog, run, write_jsonl):
+    rows = [{"text": "a", "by": "gpt"}, {"text": "b", "by": None}, {"text": "c", "by": "gpt", "who": "human"}]
+    fields = ["--generator-field", "by", "--origin-field", "who"]
+    assert run("corpus", "add", "c", write_jsonl("c.jsonl", rows), *fields).exit_code == 0
+    assert depths(catalog, "c") == [(1, None, None), (None, None, None), (0, 0, 1.0)]
+    assert run("verify").exit_code == 0
+
+
+def test_a_generator_whose_training_is_recorded_gives_its_texts_an_upper_bound(catalog, run, write_jsonl):
+    add(catalog, write_jsonl, "books", ["a person's"], Origin.HUMAN)
+    link(catalog, ("model:g", "trained", "corpus:books@1"))
+    add(catalog, write_jsonl, "said", ["a model's"], None, "g")
+    assert depths(catalog, "said") == [(1, 1, 1.0)]
+    assert run("verify").exit_code == 0
+
+
+def test_a_document_added_again_with_other_labels_keeps_the_depth_its_edges_give_it(
+    catalog, run, write_jsonl, tmp_path
+):
+    (human,) = add(catalog, write_jsonl, "books", ["a person's"], Origin.HUMAN)
+    linked, _ = add(catalog, write_jsonl, "c", ["rewritten", "another"], None)
+    (tmp_path / "edges.csv").write_text(f"child,parent,relation\ndoc:{linked},doc:{human},derived_from\n")
+    assert run("lineage", "import", tmp_path / "edges.csv").exit_code == 0
+    # The graph has grown, the data have not.
+    assert run("corpus", "add", "c", tmp_path / "c.jsonl", "--key-field", "id").stdout.startswith("unchanged: c@1")
+    assert add(catalog, write_jsonl, "c", ["rewritten", "another"], Origin.MIXED, "gpt")[0] == linked
+    assert depths(catalog, "c") == [(0, 0, 1.0), (1, None, None)]
+    assert run("verify").exit_code == 0
+
+
 def test_the_public_macros_answer_in_sql(catalog, loop, run):
     assert "model:gpt" in run("sql", "select node from ancestors('corpus:gen1@1')").stdout
     assert "corpus:gen1@1" in run("sql", "select node from descendants('model:gpt')").stdout

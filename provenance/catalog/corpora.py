@@ -216,10 +216,8 @@ def same_as_latest(catalog: "Catalog", name: str, staged: "Staged", described: S
     return info if different is not None and different[0] == 0 else None
 
 
-_DESCRIBED = (
-    "doc_id, key, source, created_at, language, subgroup, declared_origin, declared_generator, meta, "
-    "generation, generation_max, human_ancestry"
-)
+# Without the depth columns: they follow from these and the graph, which may have grown since.
+_DESCRIBED = "doc_id, key, source, created_at, language, subgroup, declared_origin, declared_generator, meta"
 
 
 def insert_corpus(

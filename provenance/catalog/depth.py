@@ -270,3 +270,24 @@ def store_depths(con: "duckdb.DuckDBPyConnection") -> int:
         """  # noqa: S608
     ).fetchall()
     return int(changed[0][0]) + int(own[0][0])
+
+
+def settle_depths(con: "duckdb.DuckDBPyConnection", corpus_id: int) -> None:
+    """Depths of a corpus just inserted, where the graph knows more than its labels say. In the caller's transaction.
+
+    That is where a generator's own training is recorded, or a document kept the edges an older version of it was given.
+    """
+    known = con.execute(
+        """
+        SELECT EXISTS (
+            SELECT 1 FROM cell WHERE corpus_id = $id AND coalesce(origin, '') <> 'human'
+                AND 'model:' || generator IN (SELECT child FROM lineage_edge UNION ALL SELECT child FROM document_edge))
+        OR EXISTS (
+            SELECT 1 FROM document_edge e JOIN document d ON d.doc_id = e.child_doc
+            WHERE d.corpus_id = $id AND e.relation <> 'near_duplicate_of')
+        """,
+        {"id": corpus_id},
+    ).fetchall()[0][0]
+    if known:
+        with graph_depths(con):
+            store_depths(con)

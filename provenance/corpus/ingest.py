@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from provenance.catalog.corpora import CorpusInfo, check_name, insert_corpus, same_as_latest
+from provenance.catalog.depth import settle_depths
 from provenance.catalog.ledger import Activity
 from provenance.catalog.store import Catalog, publish
 from provenance.corpus.prepare import Fields, Reject, prepare
@@ -91,6 +92,7 @@ def add_corpus(
         info = commit_staged(
             catalog, activity, name, staged,
             source_uri=source_uri, license=license, origin=origin, generator=generator, held_out=held_out,
+            also=lambda con, info: settle_depths(con, info.corpus_id),
         )  # fmt: skip
         return _result(info, staged, rejects_file, absent, unchanged=False)
 

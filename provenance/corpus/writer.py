@@ -163,7 +163,9 @@ class CorpusWriter:
         inherited = self._lineage
         nothing = [None] * len(pending.doc_id)
         origins = [origin or inherited.origin for origin in pending.declared_origin or nothing]
-        depth = {origin: _depth(origin, inherited) for origin in set(origins)}
+        generators = [v or inherited.generator for v in pending.declared_generator or nothing]
+        said = [(origin, generator is not None) for origin, generator in zip(origins, generators, strict=True)]
+        depth = {pair: _depth(*pair, inherited) for pair in set(said)}
         columns: dict[str, Any] = {
             "key": pending.key,
             "source": pending.source,
@@ -174,11 +176,11 @@ class CorpusWriter:
             "language": pending.language or nothing,
             "subgroup": pending.subgroup or nothing,
             "declared_origin": origins,
-            "declared_generator": [v or inherited.generator for v in pending.declared_generator or nothing],
+            "declared_generator": generators,
             "meta": pending.meta or nothing,
-            "generation": [depth[origin][0] for origin in origins],
-            "generation_max": [depth[origin][1] for origin in origins],
-            "human_ancestry": [depth[origin][2] for origin in origins],
+            "generation": [depth[pair][0] for pair in said],
+            "generation_max": [depth[pair][1] for pair in said],
+            "human_ancestry": [depth[pair][2] for pair in said],
         }
         in_order = {f.name: pa.array(columns[f.name], f.type).take(order) for f in tables.DOCUMENT if f.name in columns}
         in_order["doc_id"] = tables.uuids(pending.doc_id).take(order)
@@ -234,13 +236,13 @@ def _text_array(texts: list[bytes]) -> pa.Array:
     return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts)))
 
 
-def _depth(origin: str | None, inherited: Lineage) -> tuple[int | None, int | None, float | None]:
-    """Generation (min, max) and share of human ancestry that an origin alone implies."""
+def _depth(origin: str | None, has_generator: bool, inherited: Lineage) -> tuple[int | None, int | None, float | None]:
+    """Generation (min, max) and share of human ancestry that a document's labels alone imply, as in the graph."""
     if inherited.generation is not None:
         return inherited.generation, inherited.generation_max, inherited.human_ancestry
     if origin == "human":
         return 0, 0, 1.0
-    if origin == "model":
+    if origin == "model" or has_generator:
         # At least one model stands between it and human text; how many more is not known.
         return 1, None, None
     return None, None, None
