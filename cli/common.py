@@ -196,7 +196,26 @@ def _print_json(value: Any) -> None:
 def _dump(value: Any) -> str:
     import orjson
 
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:
+        whole = _with_big_integers(value)
+        return orjson.dumps(whole, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _with_big_integers(value: Any) -> Any:
+    """The value with integers of more than 64 bits, which orjson refuses, as ready-made JSON numbers."""
+    import orjson
+
+    if isinstance(value, Mapping):
+        return {str(key) if _is_big(key) else key: _with_big_integers(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_big_integers(inner) for inner in value]
+    return orjson.Fragment(str(value)) if _is_big(value) else value
+
+
+def _is_big(value: Any) -> bool:
+    return isinstance(value, int) and not -(2**63) <= value < 2**64
 
 
 def _plain(value: Any) -> Any:

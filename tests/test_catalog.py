@@ -286,6 +286,21 @@ def test_every_output_format_carries_the_rows(filled: Catalog, run: Callable[...
         assert "a.jsonl:2" in out
 
 
+@pytest.mark.parametrize("form", ["json", "ndjson", "csv", "quiet", "table"])
+def test_an_integer_of_any_size_is_printed_whole(filled: Catalog, run: Callable[..., Result], form: str) -> None:
+    big = 2**64
+    sql = f"select {big}::hugeint as n, [-{big}::hugeint] as l, {{'a': {big}::hugeint}} as s, "
+    sql += f"map {{{big}::hugeint: 7}} as m"
+    out = run("sql", sql, "--format", form).stdout
+    if form in {"json", "ndjson"}:
+        row = json.loads(out)["rows"][0] if form == "json" else json.loads(out)
+        assert row == {"n": big, "l": [-big], "s": {"a": big}, "m": {str(big): 7}}
+    elif form == "csv":
+        assert out == f'n,l,s,m\n{big},[-{big}],"{{""a"":{big}}}","{{""{big}"":7}}"\n'
+    else:
+        assert str(big) in out
+
+
 def test_a_query_comes_from_standard_input(filled: Catalog, run: Callable[..., Result]) -> None:
     assert run("sql", "-", "--format", "csv", stdin="select count(*) as n from texts").stdout == "n\n2\n"
 
