@@ -198,6 +198,14 @@ def test_edges_come_from_csv_and_parquet_and_a_dry_run_changes_nothing(chat, tmp
     assert import_metadata(chat, tmp_path / "edges.csv").edges == 0
 
 
+def test_the_ledger_names_the_command_that_imported(chat, tmp_path, run):
+    edges = write(tmp_path, "edges.csv", "child,parent,relation\ncorpus:chat@1,external:irc,derived_from\n")
+    for command in ("lineage", "metadata"):
+        assert run(command, "import", edges).exit_code == 0
+    log = run("sql", "--format", "csv", "select command from activities order by started_at").stdout
+    assert log == "command\ncorpus add\nlineage import\nmetadata import\n"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "error", "message"),
     [

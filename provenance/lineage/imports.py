@@ -63,7 +63,7 @@ def import_edges(catalog: Catalog, path: Path, *, new_models: bool = False, dry_
 
     Raises DataError on other columns, unknown relations, unknown nodes and cycles; nothing is changed then.
     """
-    return _commit(catalog, path, read_edges(path), new_models=new_models, dry_run=dry_run)
+    return _commit(catalog, "lineage import", path, read_edges(path), new_models=new_models, dry_run=dry_run)
 
 
 def import_metadata(
@@ -79,8 +79,9 @@ def import_metadata(
 
     Cards and audits are about one corpus: `corpus` says which, `entry` which of the file's sets.
     """
+    command = "metadata import"
     if path.suffix in {".csv", ".parquet"}:
-        return import_edges(catalog, path, new_models=new_models, dry_run=dry_run)
+        return _commit(catalog, command, path, read_edges(path), new_models=new_models, dry_run=dry_run)
     text = _read_text(path)
     if path.suffix == ".md" or text.startswith("---\n"):
         info = _named(catalog, corpus, path)
@@ -90,10 +91,11 @@ def import_metadata(
         if values and all(isinstance(value, dict) and "job" in value and "run" in value for value in values):
             known = {info.corpus: info.ref for info in list_corpora(catalog)}
             edges = read_events(values, known)
-            return _commit(catalog, path, edges, skip=direct_steps(catalog), new_models=new_models, dry_run=dry_run)
+            known_steps = direct_steps(catalog)
+            return _commit(catalog, command, path, edges, skip=known_steps, new_models=new_models, dry_run=dry_run)
         info = _named(catalog, corpus, path)
         found = read_audit(values, info, entry, str(path))
-    return _commit(catalog, path, found.edges, found, info, new_models=True, dry_run=dry_run)
+    return _commit(catalog, command, path, found.edges, found, info, new_models=True, dry_run=dry_run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +254,7 @@ def _dataset(value: Any, known: dict[str, str]) -> str:
 
 def _commit(
     catalog: Catalog,
+    command: str,
     path: Path,
     edges: Iterable[LineageEdge],
     declaration: Declaration | None = None,
@@ -261,7 +264,7 @@ def _commit(
     new_models: bool,
     dry_run: bool,
 ) -> Imported:
-    """Write it all, or nothing. `skip` holds (child, parent) pairs that are not added again."""
+    """Write it all, or nothing, as `command`. `skip` holds (child, parent) pairs that are not added again."""
     listed = list(edges)
     wanted = [edge for edge in listed if (edge.child, edge.parent) not in skip]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -293,7 +296,7 @@ def _commit(
                 raise _DryRunError(write(con, UUID(int=0), datetime.now(UTC)))
         except _DryRunError as done:
             return done.result
-    with catalog.activity("metadata import", {"file": path.name, "sha256": digest}) as activity:
+    with catalog.activity(command, {"file": path.name, "sha256": digest}) as activity:
         activity.inputs.append(f"file:{path.name} sha256:{digest}")
         with activity.commit() as con:
             result = write(con, activity.activity_id, activity.started_at)
