@@ -106,6 +106,13 @@ def test_tags_keep_what_is_declared_and_conflicts_say_what_looks_otherwise(train
     assert conflicts[0]["strongest_evidence"] == "detector:stack"
 
 
+def test_untagged_documents_are_counted_by_what_their_source_declares(run: Run, write_jsonl: Write) -> None:
+    rows = [{"text": "said", "who": "human"}, {"text": "unsaid"}]
+    ok(run("corpus", "add", "c", str(write_jsonl("c.jsonl", rows)), "--origin-field", "who"))
+    counted = ok(run("tag", "ls", "--format", "csv"))
+    assert sorted(counted.splitlines()[1:]) == ["c@1,human,declared,1,", "c@1,unknown,none,1,"]
+
+
 def test_a_second_run_scores_nothing_and_changes_nothing(trained: Run) -> None:
     first = ok(trained("tag", "run", "crawl", "--json"))["rows"][0]
     again = ok(trained("tag", "run", "crawl", "--json"))["rows"][0]

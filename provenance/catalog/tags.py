@@ -47,11 +47,15 @@ def write_tags(con: "duckdb.DuckDBPyConnection", tags: pa.Table, activity: Activ
 
 
 def tag_counts(catalog: "Catalog", info: "CorpusInfo | None" = None) -> list[tuple[Any, ...]]:
-    """(corpus, origin, basis, documents, mean p_model) per corpus, most documents first."""
+    """(corpus, origin, basis, documents, mean p_model) per corpus, most documents first.
+
+    A document without a tag has the origin its source declares, as in the view `documents`.
+    """
     with catalog.read() as con:
         return con.execute(
             """
-            SELECT c.corpus || '@' || c.version, coalesce(t.origin, 'unknown'), coalesce(t.basis, 'none'), count(*),
+            SELECT c.corpus || '@' || c.version, coalesce(t.origin, d.declared_origin, 'unknown'),
+                coalesce(t.basis, CASE WHEN d.declared_origin IS NULL THEN 'none' ELSE 'declared' END), count(*),
                 avg(t.p_model)
             FROM document d JOIN corpus c USING (corpus_id) LEFT JOIN tag_current t USING (doc_id)
             WHERE c.latest AND (? IS NULL OR c.corpus_id = ?) GROUP BY ALL ORDER BY 1, 4 DESC
