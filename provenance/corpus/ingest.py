@@ -2,7 +2,7 @@
 
 Order of events, so that a kill at any moment leaves a whole catalog: shards are written into staging, moved into place
 under the corpus's own folder, and only then do catalog rows and ledger row appear, in one transaction. A folder without
-rows is a leftover that the same command, or `provenance doctor`, removes.
+rows is a leftover that is in nobody's way until `provenance doctor` removes it.
 """
 
 import shutil
