@@ -253,6 +253,21 @@ def test_stripped_characters_become_evidence(catalog: Catalog, write_jsonl: Any)
     assert rows == [("hygiene", "invisible_characters", 1.0, "1")]
 
 
+def rejects_of(catalog: Catalog, name: str) -> list[tuple[str, int, str]]:
+    """(file, line, reason) of each row that was left out of the newest version."""
+    lines = (catalog.root / "rejects" / f"{name}.jsonl").read_text().splitlines()
+    return [(r["file"], r["line"], r["reason"]) for r in map(json.loads, lines)]
+
+
+@pytest.mark.parametrize("key", [10, "ten"])
+def test_a_duplicate_is_named_by_its_line_and_leaves_no_evidence(catalog: Catalog, write_jsonl: Any, key: Any) -> None:
+    rows = [{"id": 1, "text": "first"}, {"id": key, "text": "sec\u200bond"}, {"id": key, "text": "s\u200bec\u200bond"}]
+    result = add_corpus(catalog, "c", [str(write_jsonl("a.jsonl", rows))], FIELDS)
+    assert rejects_of(catalog, "c") == [("a.jsonl", 3, f"duplicate: key '{key}' and text occur twice")]
+    assert query(catalog, "select kind, score from evidence") == [("hygiene", 1.0)]
+    assert result.stripped_documents == 1
+
+
 def test_a_corrupt_parquet_file_is_one_error_and_adds_nothing(run: Callable[..., Result], tmp_path: Path) -> None:
     path = tmp_path / "broken.parquet"
     path.write_bytes(b"PAR1 this is not parquet PAR1")
@@ -382,7 +397,7 @@ def test_what_becomes_of_a_row_does_not_hang_on_the_rows_around_it(records: list
             digest = ids.sha256_text(kept)
             doc_id = ids.document_id("c", key, digest).bytes
             plain.append((doc_id, key, kept.encode(), digest, len(kept), None if found is None else found.total))
-    stripped = {doc_id: total for doc_id, total, _ in together.stripped}
+    stripped = dict(zip(together.doc_id, (what and what[0] for what in together.stripped), strict=True))
     columns = (together.doc_id, together.key, together.text, together.text_sha256, together.n_chars)
     assert [(*row, stripped.get(row[0])) for row in zip(*columns, strict=True)] == plain
     for column in (together.created_at, together.language, together.subgroup, together.meta, together.declared_origin):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from dataclasses import fields as dataclass_fields
 from datetime import UTC, date, datetime
 from functools import partial
@@ -56,7 +56,7 @@ class Reject:
 
 @dataclass(slots=True)
 class Prepared:
-    """A batch of documents as columns of equal length, with what was left out and what was stripped.
+    """A batch of documents as columns of equal length, with what was left out.
 
     A nullable column that no field was named for stays empty: all of it is null.
     """
@@ -64,6 +64,8 @@ class Prepared:
     doc_id: list[bytes] = field(default_factory=list)
     key: list[str] = field(default_factory=list)
     source: list[str] = field(default_factory=list)
+    line: list[int] = field(default_factory=list)
+    """Where in the source; for rejects, not for the catalog."""
     text: list[bytes] = field(default_factory=list)
     text_sha256: list[bytes] = field(default_factory=list)
     n_chars: list[int] = field(default_factory=list)
@@ -73,9 +75,9 @@ class Prepared:
     declared_origin: list[str | None] = field(default_factory=list)
     declared_generator: list[str | None] = field(default_factory=list)
     meta: list[str | None] = field(default_factory=list)
+    stripped: list[tuple[int, str] | None] = field(default_factory=list)
+    """(characters stripped, details as JSON) for texts that held invisible characters."""
     rejects: list[Reject] = field(default_factory=list)
-    stripped: list[tuple[bytes, int, str]] = field(default_factory=list)
-    """(doc_id, characters stripped, details as JSON) for texts that held invisible characters."""
 
     def extend(self, other: "Prepared") -> None:
         """Append the columns of a batch that was prepared with the same fields."""
@@ -151,14 +153,13 @@ def _add(
     out.doc_id.append(doc_id)
     out.key.append(key)
     out.source.append(row.file)
+    out.line.append(row.line)
     out.text.append(encoded)
     out.text_sha256.append(digest)
     out.n_chars.append(len(text))
     for (column, _), value in zip(optional, values, strict=True):
         column.append(value)
-    if found is not None:
-        details = {"nul": found.nul, "zero_width": found.zero_width, "variation_selectors": found.variation_selectors}
-        out.stripped.append((doc_id, found.total, orjson.dumps(details).decode()))
+    out.stripped.append(None if found is None else (found.total, orjson.dumps(asdict(found)).decode()))
 
 
 def _key(record: Mapping[str, Any], name: str) -> str:

@@ -103,6 +103,7 @@ def _prepared(name: str, recorded: Recorded) -> Prepared:
         doc_id=[ids.document_id_bytes(name, k, h) for k, h in zip(recorded.keys, hashes, strict=True)],
         key=list(recorded.keys),
         source=[recorded.generator] * n,
+        line=list(range(1, n + 1)),
         text=texts,
         text_sha256=hashes,
         n_chars=[len(text) for text in recorded.texts],

@@ -144,18 +144,14 @@ class CorpusWriter:
         # Byte order of the ids is doc_id order everywhere: here, in shards, in the content root and in the catalog.
         order, repeated = self._seen.split(ids)
         for i in repeated:
-            line = pending.key[i].rpartition(":")[2]
-            self._rejects.append(
-                Reject(
-                    file=pending.source[i],
-                    line=int(line) if line.isdigit() else 0,
-                    reason=f"duplicate: key {pending.key[i]!r:.80} and text occur twice",
-                )
-            )
+            reason = f"duplicate: key {pending.key[i]!r:.80} and text occur twice"
+            self._rejects.append(Reject(file=pending.source[i], line=pending.line[i], reason=reason))
         text = _text_array([pending.text[i] for i in order.tolist()])
         table = self._document_table(pending, np.concatenate(words), order)
         self._documents.write_table(table)
-        self._write_evidence(pending.stripped)
+        if pending.stripped:
+            found = [(pending.doc_id[i], pending.stripped[i]) for i in np.sort(order).tolist()]
+            self._write_evidence([(doc_id, *what) for doc_id, what in found if what is not None])
         self._hashes.append(np.concatenate([ids[order], _bytes_matrix(table["text_sha256"], 32)], axis=1))
         self._shards.append(self._write_shard(len(self._shards), table["doc_id"].combine_chunks(), text))
 
