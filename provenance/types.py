@@ -63,7 +63,7 @@ class Document:
 
     doc_id: UUID
     key: str
-    """The source's own id, else `filename:line`; never a path."""
+    """The source's own id, else `file:line`, the file by its path inside the folder that was added."""
     text: str
     text_sha256: bytes
     source: str = ""

@@ -49,6 +49,12 @@ def query(catalog: Catalog, sql: str) -> list[tuple[Any, ...]]:
     return run_query(catalog, sql).rows
 
 
+def rejects_of(catalog: Catalog, name: str) -> list[tuple[str, int, str]]:
+    """(file, line, reason) of each row that was left out of the newest version."""
+    lines = (catalog.root / "rejects" / f"{name}.jsonl").read_text().splitlines()
+    return [(r["file"], r["line"], r["reason"]) for r in map(json.loads, lines)]
+
+
 def write_all_formats(folder: Path) -> dict[str, Path]:
     lines = "".join(json.dumps(r) + "\n" for r in RECORDS)
     paths = {kind: folder / f"data.{kind}" for kind in ("jsonl", "jsonl.gz", "jsonl.zst", "parquet", "csv")}
@@ -88,6 +94,46 @@ def test_a_folder_of_text_files_is_one_document_per_file(catalog: Catalog, tmp_p
     (tmp_path / "texts" / "ignored.bin").write_bytes(b"\0\1")
     add_corpus(catalog, "t", [str(tmp_path / "texts")], Fields())
     assert query(catalog, "select key from documents order by key") == [("one.txt:1",), ("two.md:1",)]
+
+
+def fill(folder: Path, *names: str, text: str = "as ever") -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps({"text": text}) + "\nbroken\n")
+
+
+def test_files_of_one_name_in_two_subfolders_are_two_files(catalog: Catalog, tmp_path: Path) -> None:
+    fill(tmp_path / "f", "train/part-0.jsonl", "test/part-0.jsonl", "part-0.jsonl")
+    add_corpus(catalog, "c", [str(tmp_path / "f")], Fields())
+    named = ["part-0.jsonl", "test/part-0.jsonl", "train/part-0.jsonl"]
+    assert query(catalog, "select key, source from documents order by key") == [(f"{n}:1", n) for n in named]
+    assert [(file, line) for file, line, _ in rejects_of(catalog, "c")] == [(n, 2) for n in named]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["a/x.jsonl"], ["x.jsonl"]),
+        (["a/x.jsonl", "b/y.jsonl"], ["x.jsonl", "y.jsonl"]),
+        (["a/x.jsonl", "b/x.jsonl", "b/y.jsonl"], ["a/x.jsonl", "b/x.jsonl", "y.jsonl"]),
+        (["x.jsonl", "a/x.jsonl"], ["x.jsonl", "a/x.jsonl"]),
+        (["a", "b"], ["a/x.jsonl", "b/x.jsonl", "y.jsonl"]),
+        (["c/1", "c/2"], ["1/s/x.jsonl", "2/s/x.jsonl"]),
+        (["c/1", "c/2/s", "a"], ["1/s/x.jsonl", "2/s/x.jsonl", "a/x.jsonl"]),
+        # The same file twice is no other file.
+        (["a/x.jsonl", "a"], ["x.jsonl", "x.jsonl"]),
+        (["c/1/s", "c/1"], ["x.jsonl", "x.jsonl"]),
+    ],
+)
+def test_files_that_share_a_name_take_on_as_few_folders_as_tell_them_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], names: list[str]
+) -> None:
+    fill(tmp_path, "x.jsonl", "a/x.jsonl", "b/x.jsonl", "b/y.jsonl", "c/1/s/x.jsonl", "c/2/s/x.jsonl")
+    monkeypatch.chdir(tmp_path)
+    assert [source.name for source in discover(given)] == names
+    absolute = [source.name for source in discover([str(tmp_path / path) for path in given])]
+    # A file that lies in the working folder has no folder before it unless the whole path is given.
+    assert absolute == names if given[0] != "x.jsonl" else absolute[1:] == names[1:]
 
 
 def test_standard_input_is_read_as_jsonl(run: Callable[..., Result]) -> None:
@@ -251,12 +297,6 @@ def test_stripped_characters_become_evidence(catalog: Catalog, write_jsonl: Any)
     assert result.stripped_documents == 1
     rows = query(catalog, "select kind, name, score, details->>'zero_width' from evidence")
     assert rows == [("hygiene", "invisible_characters", 1.0, "1")]
-
-
-def rejects_of(catalog: Catalog, name: str) -> list[tuple[str, int, str]]:
-    """(file, line, reason) of each row that was left out of the newest version."""
-    lines = (catalog.root / "rejects" / f"{name}.jsonl").read_text().splitlines()
-    return [(r["file"], r["line"], r["reason"]) for r in map(json.loads, lines)]
 
 
 @pytest.mark.parametrize("key", [10, "ten"])

@@ -7,8 +7,9 @@ row becomes a `Row` with a reason; only a file that cannot be read at all raises
 import csv
 import io
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,12 +37,16 @@ class Source:
     """jsonl, parquet, csv, text, stdin, hf or hf_disk."""
     location: str
     name: str
-    """What documents carry as their source: a file name, a hub name, or `stdin`; never a folder."""
+    """What documents carry as their source: a file's path inside the folder that was given, a hub name, or `stdin`."""
     n_bytes: int | None
 
 
 def discover(paths: list[str]) -> list[Source]:
     """Turn command-line paths into sources, folders walked in sorted order.
+
+    A file of a folder is named by its path inside that folder, with `/` between the parts, and a file given itself by
+    its bare name. Where two files would have one name, each takes on the folders before it in the path that was given,
+    as few as tell them apart: `a/x.csv b/x.csv` keep those names, whatever folder `a` lies in.
 
     Raises NotFoundError for a missing path and UsageError for a format that is not read.
     """
@@ -55,7 +60,22 @@ def discover(paths: list[str]) -> list[Source]:
             sources.append(Source(kind="hf", location=path, name=path.removeprefix("hf:"), n_bytes=None))
         else:
             sources.extend(_discover_path(Path(path)))
-    return sources
+    return _told_apart(sources)
+
+
+def _told_apart(sources: list[Source]) -> list[Source]:
+    # A file that was given twice has one name, so that its documents are seen to occur twice.
+    names = {source.location: source.name for source in reversed(sources)}
+    while True:
+        shared = Counter(names.values())
+        longer = {
+            location: Path(*Path(location).parts[-name.count("/") - 2 :]).as_posix()
+            for location, name in names.items()
+            if shared[name] > 1
+        }
+        if all(names[location] == name for location, name in longer.items()):
+            return [replace(source, name=names[source.location]) for source in sources]
+        names |= longer
 
 
 def _saved_by_datasets(name: str) -> Path | None:
@@ -72,7 +92,7 @@ def _discover_path(path: Path) -> list[Source]:
             f"no file or folder {str(path)!r}", hint="check the path; hub datasets are hf:repo:config:split"
         )
     if path.is_file():
-        return [_file_source(path)]
+        return [_file_source(path, path.name)]
     if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
         return [Source(kind="hf_disk", location=str(path), name=path.name, n_bytes=None)]
     known = [p for p in sorted(path.rglob("*")) if p.is_file() and _kind(p) is not None]
@@ -81,7 +101,7 @@ def _discover_path(path: Path) -> list[Source]:
             f"no readable file in folder {str(path)!r}",
             hint="read are .jsonl .json .ndjson (.gz .zst), .parquet, .csv .tsv, .txt .md and save_to_disk folders",
         )
-    return [_file_source(p) for p in known]
+    return [_file_source(p, p.relative_to(path).as_posix()) for p in known]
 
 
 def _kind(path: Path) -> str | None:
@@ -98,14 +118,14 @@ def _kind(path: Path) -> str | None:
     return "text" if last in _TEXT_SUFFIXES else None
 
 
-def _file_source(path: Path) -> Source:
+def _file_source(path: Path, name: str) -> Source:
     kind = _kind(path)
     if kind is None:
         raise UsageError(
             f"cannot read {path.name!r}: unknown format",
             hint="read are .jsonl .json .ndjson (.gz .zst), .parquet, .csv .tsv, .txt .md and save_to_disk folders",
         )
-    return Source(kind=kind, location=str(path), name=path.name, n_bytes=path.stat().st_size)
+    return Source(kind=kind, location=str(path), name=name, n_bytes=path.stat().st_size)
 
 
 def read(source: Source, consumed: Consumed) -> Iterator[list[Row]]:
@@ -212,7 +232,7 @@ def _read_csv(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterat
     # Bytes that are not UTF-8 come through as lone surrogates, so one bad row is one reject.
     text = io.TextIOWrapper(io.BufferedReader(_Raw(stream)), encoding="utf-8-sig", errors="surrogateescape", newline="")
     csv.field_size_limit(MAX_TEXT_BYTES)
-    reader = csv.reader(text, delimiter="\t" if ".tsv" in name else ",")
+    reader = csv.reader(text, delimiter="\t" if ".tsv" in Path(name).suffixes else ",")
     header = next(reader, None)
     rows: list[Row] = []
     n_chars = 0

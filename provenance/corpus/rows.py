@@ -10,7 +10,7 @@ class Row(NamedTuple):
     """One record of one file. `record` is None when `reason` says why it could not be read."""
 
     file: str
-    """File name without its folder."""
+    """The file's name: its path inside the folder that was given, see `readers.discover`."""
     line: int
     """1-based line, or row number in formats without lines."""
     record: Mapping[str, Any] | None
