@@ -180,6 +180,59 @@ def test_bad_bytes_in_csv_are_one_reject_each(catalog: Catalog, tmp_path: Path) 
     assert (result.documents, result.rejected) == (2, 2)
 
 
+@pytest.mark.parametrize("strict", [[], ["--strict"]])
+def test_a_csv_whose_quote_is_never_closed_is_refused_and_the_row_named(
+    run: Callable[..., Result], tmp_path: Path, strict: list[str]
+) -> None:
+    path = tmp_path / "open.csv"
+    rows = [f"{i},text {i}" for i in range(300)]
+    rows[99] = '99,"5 inches'
+    path.write_text("\n".join(["id,text", *rows]) + "\n")
+    result = run("corpus", "add", "c", path, *strict)
+    assert result.exit_code == 3
+    assert result.stderr.startswith(
+        "error: open.csv: a quote opened in the row of line 101 is still open in line 301\n"
+    )
+    assert run("corpus", "ls", "--format", "quiet").stdout == ""
+
+
+def test_a_quoted_field_of_many_lines_over_the_size_bound_is_a_quote_never_closed(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "MAX_TEXT_BYTES", 1000)
+    (tmp_path / "a.csv").write_text('id,text\n1,"open\n' + "2,next row\n" * 200 + '3,"x"\n')
+    with pytest.raises(DataError, match=r"a\.csv: a quote opened in the row of line 2 is still open in line 9\d"):
+        add_corpus(catalog, "c", [str(tmp_path / "a.csv")], Fields(key="id"))
+    (tmp_path / "b.csv").write_text(f'id,text\n1,"{"x" * 2000}"\n2,next row\n')
+    add_corpus(catalog, "c", [str(tmp_path / "b.csv")], Fields(key="id"))
+    assert rejects_of(catalog, "c") == [("b.csv", 2, "over 0 MiB")]
+
+
+def test_a_broken_csv_row_of_several_lines_says_which(catalog: Catalog, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        'id,text\n1,"two\nlines, and a ""quoted"" word"\n2,"5 inches\n3,taken along\n4,"7 inches\n5,"one\ntwo",three\n'
+        '6,"said "so" once"\n\n7,"fine"'
+    )
+    add_corpus(catalog, "c", [str(path)], Fields(key="id"))
+    texts = dict(zip(*read_texts(catalog, get_corpus(catalog, "c")), strict=True))
+    found = {key: texts[doc_id.bytes] for key, doc_id in query(catalog, "select key, doc_id from documents")}
+    assert found == {"1": 'two\nlines, and a "quoted" word', "7": "fine"}
+    assert rejects_of(catalog, "c") == [
+        ("a.csv", 4, "broken CSV, lines 4 to 6: ',' expected after '\"'"),
+        ("a.csv", 7, "broken CSV, lines 7 to 8: 3 fields, the header has 2"),
+        ("a.csv", 9, "broken CSV: ',' expected after '\"'"),
+    ]
+
+
+def test_a_csv_header_that_cannot_be_read_is_one_error(run: Callable[..., Result], tmp_path: Path) -> None:
+    for name, text in (("a.csv", 'id,"text\n1,x\n'), ("b.csv", 'id,"te"xt\n1,x\n')):
+        (tmp_path / name).write_text(text)
+        result = run("corpus", "add", "c", tmp_path / name)
+        assert result.exit_code == 3
+        assert result.stderr.startswith(f"error: {name}: ")
+
+
 def test_a_row_over_the_size_bound_is_rejected_without_being_held(catalog: Catalog, tmp_path: Path) -> None:
     path = tmp_path / "long.jsonl"
     with path.open("wb") as out:

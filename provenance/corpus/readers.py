@@ -11,13 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 import pyarrow as pa
 
 from provenance.corpus.rows import MAX_TEXT_BYTES, Row
 from provenance.errors import DataError, MissingExtraError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from _csv import Reader as CsvReader
 
 # A block, its lines, its texts and their bytes together stay in a core's own cache; a megabyte costs a tenth more time.
 _BLOCK_BYTES = 256 * 1024
@@ -229,27 +232,32 @@ def _line_blocks(stream: BinaryIO) -> Iterator[list[memoryview | None]]:
 
 
 def _read_csv(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterator[list[Row]]:
+    """Rows by the first one's fields. Raises DataError where a quote is never closed: what follows cannot be told."""
     # Bytes that are not UTF-8 come through as lone surrogates, so one bad row is one reject.
     text = io.TextIOWrapper(io.BufferedReader(_Raw(stream)), encoding="utf-8-sig", errors="surrogateescape", newline="")
     csv.field_size_limit(MAX_TEXT_BYTES)
-    reader = csv.reader(text, delimiter="\t" if ".tsv" in Path(name).suffixes else ",")
-    header = next(reader, None)
+    # Not strict, a stray quote takes all rows up to the next one, or to the end of the file, into one text.
+    reader = csv.reader(text, delimiter="\t" if ".tsv" in Path(name).suffixes else ",", strict=True)
+    header: list[str] = []
     rows: list[Row] = []
     n_chars = 0
-    while header is not None:
+    while True:
         first_line = reader.line_num + 1
-        try:
-            values = next(reader, None)
-        except csv.Error as error:
-            reason = f"over {MAX_TEXT_BYTES >> 20} MiB" if "field larger" in str(error) else f"broken CSV: {error}"
-            rows.append(Row(name, first_line, None, reason))
-            continue
+        values, problem = _next_record(reader, name)
         if values is None:
             break
-        if not values:
+        if not values and not problem:
             continue
-        if len(values) != len(header):
-            rows.append(Row(name, first_line, None, f"broken CSV: {len(values)} fields, the header has {len(header)}"))
+        if header and not problem and len(values) != len(header):
+            problem = f"{len(values)} fields, the header has {len(header)}"
+        if problem:
+            where = f", lines {first_line} to {reader.line_num}" if reader.line_num > first_line else ""
+            problem = problem if problem.startswith("over ") else f"broken CSV{where}: {problem}"
+            if not header:
+                raise DataError(f"{name}: the header is {problem}", hint="nothing was added")
+            rows.append(Row(name, first_line, None, problem))
+        elif not header:
+            header = values
         else:
             rows.append(Row(name, first_line, dict(zip(header, values, strict=True))))
             n_chars += sum(map(len, values))
@@ -259,6 +267,21 @@ def _read_csv(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterat
             rows, n_chars = [], 0
     if rows:
         yield rows
+
+
+def _next_record(reader: "CsvReader", name: str) -> tuple[list[str] | None, str]:
+    """The next record (None at the end) and what is wrong with it. Raises DataError where a quote is never closed."""
+    first_line = reader.line_num + 1
+    try:
+        return next(reader, None), ""
+    except csv.Error as error:
+        too_long = "field larger" in str(error)
+        if "end of data" in str(error) or (too_long and reader.line_num > first_line):
+            raise DataError(
+                f"{name}: a quote opened in the row of line {first_line} is still open in line {reader.line_num}",
+                hint="close it, or double it if it belongs to the text; nothing was added",
+            ) from error
+        return [], f"over {MAX_TEXT_BYTES >> 20} MiB" if too_long else str(error)
 
 
 class _Raw(io.RawIOBase):
