@@ -74,9 +74,10 @@ def add(
 ) -> None:
     """Add PATH… as a new version of corpus NAME.
 
-    A PATH is a .jsonl, .json or .ndjson file (also .gz, .zst), a .parquet or .csv file, a text file, a folder of
-    these, a `save_to_disk` folder, a hub dataset (hf:repo:config:split), or - for JSONL on standard input. Rows that
-    cannot be read are skipped, counted, and listed in a rejects file. Adding the same data again changes nothing.
+    A PATH is a .jsonl or .ndjson file (also .gz, .zst), a .json file of lines or of one array, a .parquet or .csv
+    file, a text file, a folder of these, a `save_to_disk` folder, a hub dataset (hf:repo:config:split), or - for JSONL
+    on standard input. Rows that cannot be read are skipped, counted, and listed in a rejects file. Adding the same
+    data again changes nothing.
     """
     from provenance.corpus.ingest import Progress, add_corpus
     from provenance.corpus.prepare import Fields, parse_origin_map

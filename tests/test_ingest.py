@@ -25,7 +25,7 @@ from provenance import ids
 from provenance.catalog.corpora import get_corpus
 from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
-from provenance.corpus import readers
+from provenance.corpus import json_rows, readers
 from provenance.corpus.hygiene import clean
 from provenance.corpus.ingest import add_corpus
 from provenance.corpus.prepare import Fields, Prepared, count_words, prepare
@@ -173,6 +173,98 @@ def test_bad_rows_are_counted_listed_and_do_not_stop_the_run(catalog: Catalog, t
     assert ("bad.jsonl:10",) in query(catalog, "select key from documents")
 
 
+def test_a_byte_order_mark_costs_no_row(catalog: Catalog, tmp_path: Path) -> None:
+    lines = "".join(json.dumps(r) + "\n" for r in RECORDS)
+    table = "id,text,year,who\n" + "".join(
+        ",".join(str(v or "").strip() for v in r.values()) + "\n" for r in RECORDS[:1]
+    )
+    for name, text in (("a.jsonl", lines), ("b.json", lines), ("c.json", json.dumps(RECORDS)), ("d.csv", table)):
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+        result = add_corpus(catalog, "c", [str(tmp_path / name)], FIELDS)
+        assert (result.documents, result.rejected) == (1 if "csv" in name else 3, 0), name
+
+
+@pytest.mark.parametrize("layout", [{}, {"indent": 2}], ids=["lines", "array"])
+def test_numbers_that_json_lacks_are_read_as_null(catalog: Catalog, tmp_path: Path, layout: Any) -> None:
+    values = [float("nan"), float("inf"), -float("inf")]
+    rows = [{"text": f"t{i}", "m": value, "who": value} for i, value in enumerate(values)] + [{"text": values[0]}]
+    path = tmp_path / ("a.json" if layout else "a.jsonl")
+    path.write_text(json.dumps(rows, **layout) if layout else "".join(json.dumps(row) + "\n" for row in rows))
+    add_corpus(catalog, "c", [str(path)], Fields(meta=("m",), subgroup="who"))
+    assert (
+        query(catalog, "select meta->>'m', meta::VARCHAR, subgroup from documents") == [(None, '{"m":null}', None)] * 3
+    )
+    assert rejects_of(catalog, "c") == [(path.name, 4, "no text: null")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(RECORDS),
+        json.dumps(RECORDS, indent=4) + "\n",
+        "\n [\n" + ",\n".join(map(json.dumps, RECORDS)) + "\n]\n\n",
+        "".join(json.dumps(r) + "\n" for r in RECORDS),
+        "\n\n".join(json.dumps(r) for r in RECORDS),
+        "\n".join(json.dumps(r, indent=1) for r in RECORDS),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_json_file_holds_an_array_or_objects_in_any_layout(
+    catalog: Catalog, tmp_path: Path, text: str, packed: bool
+) -> None:
+    path = tmp_path / ("a.json.gz" if packed else "a.json")
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    assert add_corpus(catalog, "c", [str(path)], FIELDS).rejected == 0
+    assert query(catalog, "select key from documents order by key") == [("a",), ("b",), ("c",)]
+
+
+_JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(allow_nan=False), st.text()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.lists(_JSON, max_size=6), st.sampled_from([None, 0, 3]), st.integers(1, 40), st.booleans())
+def test_an_array_is_read_whatever_its_blocks(values: list[Any], indent: int | None, size: int, plain: bool) -> None:
+    data = json.dumps(values, indent=indent, ensure_ascii=plain).encode("utf-8", "surrogatepass")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_rows, "BLOCK_BYTES", size)
+        rows = [row for block in json_rows.read_whole(io.BytesIO(data), "a.json", lambda: None) for row in block]
+    assert [row.line for row in rows] == list(range(1, len(values) + 1))
+    assert [row.record for row in rows] == [value if isinstance(value, dict) else None for value in values]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[{"text": "a"}, {"text": "b"]', "after 1 whole elements: Expecting ',' delimiter"),
+        ('[{"text": "a"}, {"text": "b', "after 1 whole elements: Unterminated string"),
+        ('[{"text": "a"} {"text": "b"}]', "after 1 whole elements: '{' where the array goes on or ends"),
+        ('[{"text": "a"}', "after 1 whole elements: the array does not end"),
+        ('[{"text": "a"},', "after 1 whole elements: Expecting value"),
+        ('[{"text": "a"}]\n{"text": "b"}', "after 1 whole elements: '{' after the end of the array"),
+        ('{\n  "text": "a",\n  "b": tru\n}', "after 0 whole elements: Expecting value"),
+        ("[" * 100_000, "after 0 whole elements"),
+    ],
+)
+def test_a_broken_json_array_is_one_error_that_says_how_far_it_was_whole(
+    run: Callable[..., Result], tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "a.json").write_text(text)
+    result = run("corpus", "add", "c", tmp_path / "a.json")
+    assert result.exit_code == 3
+    assert result.stderr.startswith(f"error: a.json: broken JSON {says}")
+
+
+def test_a_json_file_of_lines_may_have_broken_ones(catalog: Catalog, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"text": \n{"text": "whole"}\n\n["list"]\n{"text": "\\ud800"}\n')
+    assert add_corpus(catalog, "c", [str(tmp_path / "a.json")], Fields()).documents == 1
+    assert [(line, reason.split(":")[0]) for _, line, reason in rejects_of(catalog, "c")] == [
+        (1, "broken JSON"), (4, "wrong type"), (5, "not UTF-8"),
+    ]  # fmt: skip
+
+
 def test_bad_bytes_in_csv_are_one_reject_each(catalog: Catalog, tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
     path.write_bytes(b"id,text\n1,fine\n2,\xff\xff\n3,a,b\n4,also fine\n")
@@ -283,8 +375,8 @@ def test_a_field_that_no_row_has_is_pointed_out(run: Callable[..., Result], writ
 
 
 def test_lines_of_any_length_come_whole_or_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "_BLOCK_BYTES", 16)
-    monkeypatch.setattr(readers, "MAX_TEXT_BYTES", 2**20)
+    monkeypatch.setattr(json_rows, "BLOCK_BYTES", 16)
+    monkeypatch.setattr(json_rows, "MAX_TEXT_BYTES", 2**20)
     lengths = [0, 5, 15, 16, 17, 40, 2**20, 2**21, 3, 200]
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(json.dumps({"text": "x" * n}) for n in lengths))
@@ -407,7 +499,7 @@ def test_texts_are_found_by_id_across_shards(
     catalog: Catalog, write_jsonl: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("provenance.corpus.writer.SHARD_BYTES", 40_000)
-    monkeypatch.setattr("provenance.corpus.readers._BLOCK_BYTES", 10_000)
+    monkeypatch.setattr("provenance.corpus.json_rows.BLOCK_BYTES", 10_000)
     rows = [{"id": i, "text": f"document number {i} " * 40} for i in range(400)]
     add_corpus(catalog, "c", [str(write_jsonl("a.jsonl", rows))], Fields(key="id"))
     assert query(catalog, "select count(*) from texts") == [(400,)]

@@ -1,4 +1,4 @@
-"""Files to rows: JSONL, Parquet, CSV, text files, Hugging Face datasets. Knows formats; nothing of texts or catalogs.
+"""Files to rows: JSON, Parquet, CSV, text files, Hugging Face datasets. Knows formats; nothing of texts or catalogs.
 
 Every reader yields lists of rows of bounded size, so memory stays flat, and reports the bytes it has consumed. A bad
 row becomes a `Row` with a reason; only a file that cannot be read at all raises.
@@ -13,18 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import orjson
 import pyarrow as pa
 
-from provenance.corpus.rows import MAX_TEXT_BYTES, Row
+from provenance.corpus import json_rows
+from provenance.corpus.rows import BLOCK_BYTES, MAX_TEXT_BYTES, ROWS_PER_BATCH, Row
 from provenance.errors import DataError, MissingExtraError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from _csv import Reader as CsvReader
 
-# A block, its lines, its texts and their bytes together stay in a core's own cache; a megabyte costs a tenth more time.
-_BLOCK_BYTES = 256 * 1024
-_ROWS_PER_BATCH = 2048
 _DECODED_BYTES = 16 * 1024 * 1024
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
 _TEXT_SUFFIXES = {".txt", ".text", ".md"}
@@ -37,7 +34,7 @@ class Source:
     """One thing to read: its format, its path (or hub name), its size if known."""
 
     kind: str
-    """jsonl, parquet, csv, text, stdin, hf or hf_disk."""
+    """jsonl, json, parquet, csv, text, stdin, hf or hf_disk."""
     location: str
     name: str
     """What documents carry as their source: a file's path inside the folder that was given, a hub name, or `stdin`."""
@@ -112,10 +109,10 @@ def _kind(path: Path) -> str | None:
     if suffixes and suffixes[-1] in _COMPRESSIONS:
         suffixes.pop()
     last = suffixes[-1] if suffixes else ""
-    if last in {".jsonl", ".json", ".ndjson"}:
+    if last in {".jsonl", ".ndjson"}:
         return "jsonl"
-    if last == ".parquet":
-        return "parquet"
+    if last in {".json", ".parquet"}:
+        return last[1:]
     if last in {".csv", ".tsv"}:
         return "csv"
     return "text" if last in _TEXT_SUFFIXES else None
@@ -135,11 +132,14 @@ def read(source: Source, consumed: Consumed) -> Iterator[list[Row]]:
     """All rows of one source, in order. Raises DataError when the file as a whole cannot be read."""
     try:
         match source.kind:
-            case "jsonl":
+            case "jsonl" | "json":
+                read_json = json_rows.read_lines if source.kind == "jsonl" else json_rows.read_whole
                 with Path(source.location).open("rb") as raw:
-                    yield from _read_jsonl(_decompressed(raw, source), source.name, lambda: consumed(raw.tell()))
+                    # Held here: let go of, it would close `raw`, which is asked where it stands to the last.
+                    stream = _decompressed(raw, source)
+                    yield from read_json(stream, source.name, lambda: consumed(raw.tell()))
             case "stdin":
-                yield from _read_jsonl(sys.stdin.buffer, source.name, lambda: None)
+                yield from json_rows.read_lines(sys.stdin.buffer, source.name, lambda: None)
             case "csv":
                 with Path(source.location).open("rb") as raw:
                     yield from _read_csv(_decompressed(raw, source), source.name, lambda: consumed(raw.tell()))
@@ -166,69 +166,6 @@ def _decompressed(raw: BinaryIO, source: Source) -> BinaryIO:
         return raw
     stream: BinaryIO = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), compression)
     return stream
-
-
-def _read_jsonl(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterator[list[Row]]:
-    line_number = 0
-    for lines in _line_blocks(stream):
-        rows: list[Row] = []
-        for line in lines:
-            line_number += 1
-            if line is None:
-                rows.append(Row(name, line_number, None, f"over {MAX_TEXT_BYTES >> 20} MiB"))
-                continue
-            try:
-                record = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                if bytes(line).strip():
-                    rows.append(Row(name, line_number, None, _json_reason(bytes(line), error)))
-                continue
-            if isinstance(record, dict):
-                rows.append(Row(name, line_number, record))
-            else:
-                rows.append(Row(name, line_number, None, f"wrong type: a JSON {type(record).__name__}, not an object"))
-        report()
-        if rows:
-            yield rows
-
-
-def _json_reason(line: bytes, error: orjson.JSONDecodeError) -> str:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return "not UTF-8"
-    return f"broken JSON: {error.msg}"
-
-
-def _line_blocks(stream: BinaryIO) -> Iterator[list[memoryview | None]]:
-    """Lines as views of their block; None stands for a line over the size bound, which is never held whole."""
-    rest: list[bytes] = []  # joined once: a long line that grew block by block would be copied each time
-    n_rest = 0
-    too_long = False
-    while True:
-        block = stream.read(_BLOCK_BYTES)
-        if not block:
-            break
-        if b"\n" not in block:
-            n_rest += len(block)
-            if too_long or n_rest > MAX_TEXT_BYTES:
-                rest, n_rest, too_long = [], 0, True
-            else:
-                rest.append(block)
-            continue
-        block = b"".join([*rest, block])
-        view, start = memoryview(block), 0
-        lines: list[memoryview | None] = []
-        while (end := block.find(b"\n", start)) >= 0:
-            lines.append(view[start:end])
-            start = end + 1
-        if too_long:
-            lines[0], too_long = None, False
-        rest = [block[start:]] if start < len(block) else []
-        n_rest = len(block) - start
-        yield lines
-    if rest or too_long:
-        yield [None if too_long else memoryview(b"".join(rest))]
 
 
 def _read_csv(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterator[list[Row]]:
@@ -261,7 +198,7 @@ def _read_csv(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterat
         else:
             rows.append(Row(name, first_line, dict(zip(header, values, strict=True))))
             n_chars += sum(map(len, values))
-        if len(rows) >= _ROWS_PER_BATCH or n_chars >= _BLOCK_BYTES:
+        if len(rows) >= ROWS_PER_BATCH or n_chars >= BLOCK_BYTES:
             report()
             yield rows
             rows, n_chars = [], 0
@@ -325,11 +262,11 @@ def _read_parquet(source: Source, consumed: Consumed) -> Iterator[list[Row]]:
 
 def _rows_to_decode(group: Any) -> int:
     """How many rows of a Parquet row group may be decoded at once: books are a thousand times longer than posts."""
-    return int(min(_ROWS_PER_BATCH, max(1, group.num_rows * _DECODED_BYTES // max(1, group.total_byte_size))))
+    return int(min(ROWS_PER_BATCH, max(1, group.num_rows * _DECODED_BYTES // max(1, group.total_byte_size))))
 
 
 def _batch_rows(batch: pa.RecordBatch, name: str, offset: int) -> Iterator[list[Row]]:
-    rows_per_block = max(1, batch.num_rows * _BLOCK_BYTES // max(1, batch.nbytes))
+    rows_per_block = max(1, batch.num_rows * BLOCK_BYTES // max(1, batch.nbytes))
     for start in range(0, batch.num_rows, rows_per_block):
         yield _block_rows(batch.slice(start, rows_per_block), name, offset + start)
 
@@ -369,7 +306,7 @@ def _read_hf(source: Source) -> Iterator[list[Row]]:
                 f"hub dataset {repo!r}: {str(error).splitlines()[0]}", hint="check the name and the network"
             ) from error
     offset = 0
-    for batch in loaded.with_format("arrow").iter(batch_size=_ROWS_PER_BATCH):
+    for batch in loaded.with_format("arrow").iter(batch_size=ROWS_PER_BATCH):
         for record_batch in batch.to_batches():
             for rows in _batch_rows(record_batch, source.name, offset):
                 offset += len(rows)

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 MAX_TEXT_BYTES = 64 * 1024 * 1024
+# A block, its lines, its texts and their bytes together stay in a core's own cache; a megabyte costs a tenth more time.
+BLOCK_BYTES = 256 * 1024
+ROWS_PER_BATCH = 2048
 
 
 class Row(NamedTuple):
