@@ -178,9 +178,9 @@ def show(catalog: "Catalog", out: Output, name: str) -> None:
 def compare(catalog: "Catalog", out: Output, name: str, metric: str, *, within: float) -> None:
     """METRIC of experiment NAME: a row per generation, a column per policy, means over seeds.
 
-    Then what lost provenance costs at the last generation (`replace` against the control), what a detector and every
-    other policy buys back of it, and the smallest share of human text that holds the metric, with 95 % intervals over
-    seeds. --json has the same under `costs`.
+    Then what lost provenance costs: the last generation of `replace` against the control's mean; what a detector and
+    every other policy buys back of it; and the smallest share of human text that holds the metric. Intervals are 95 %,
+    over seeds. --json has the same under `costs`.
     """
     from dataclasses import asdict
 

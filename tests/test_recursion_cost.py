@@ -55,6 +55,18 @@ def test_what_the_numbers_say_is_said_in_words():
     assert statements([], "perplexity", within=0.1) == []
 
 
+def test_where_nothing_is_lost_nothing_is_bought_back():
+    runs = [
+        *(Run(policy="control", seed=0, value=value) for value in (10.0,)),
+        *(Run(policy=name, seed=0, value=9.0) for name in ("replace", "keep")),
+    ]
+    found, named = by_policy(runs)
+    assert named["keep"].bought_back is None
+    assert statements(found, "perplexity", within=0.1)[0] == (
+        "lost provenance costs nothing that perplexity shows: replace has 9, the control 10"
+    )
+
+
 def test_of_a_metric_to_be_high_less_is_a_cost():
     runs = [Run(policy="control", seed=0, value=0.9), Run(policy="replace", seed=0, value=0.2)]
     _, named = by_policy(runs, sign=-1.0)
@@ -97,6 +109,10 @@ def test_compare_states_costs_and_which_runs_are_not_finished(run, catalog, tmp_
     assert said["statements"][0].startswith("lost provenance costs ")
     assert "the detector (detected) buys back" in said["statements"][1]
     assert "not finished" not in result.stderr
+    values = [row["control"] for row in said["rows"][1:]]
+    assert said["costs"][0]["value"][0] == pytest.approx(sum(values) / len(values))
+    neither = json.loads(run("experiment", "compare", "loop", "variance", "--json").stdout)
+    assert neither["costs"] == neither["statements"] == []
     file.write_text(RECIPE.replace("generations = 5", "generations = 7"))
     assert run("experiment", "run", str(file), "--only", "replace-s0").exit_code == 0
     result = run("experiment", "show", "loop")

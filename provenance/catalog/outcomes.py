@@ -92,6 +92,20 @@ def last_values(
     return [(orjson.loads(row[0]), row[1], row[2], row[3], row[4]) for row in rows]
 
 
+def stationary_values(catalog: "Catalog", name: str, metric: str, policy: str) -> list[tuple[int, float, float | None]]:
+    """Seed, mean of a metric over generations after the first, and last standard error, of a policy's whole runs."""
+    with catalog.read() as con:
+        return con.execute(
+            """
+            SELECT r.seed, avg(m.value), arg_max_null(m.stderr, m.generation)
+            FROM metric_row m JOIN experiment_run r USING (run_id)
+            WHERE r.experiment = ? AND r.policy = ? AND m.metric = ? AND m.subgroup = '' AND m.generation > 0
+            GROUP BY r.seed HAVING count(m.value) = count(*) ORDER BY r.seed
+            """,
+            [name, policy, metric],
+        ).fetchall()
+
+
 def compare_policies(catalog: "Catalog", name: str, metric: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """A table of one metric: a row per generation, a column per policy, means over seeds.
 

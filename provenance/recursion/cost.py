@@ -1,8 +1,9 @@
 """What lost provenance costs in one experiment, and what a detector or keeping data buys back. Reads the catalog alone.
 
-Costs are differences to the control at the last generation. Policies of one seed share their generation 0, so they are
-compared seed by seed: intervals are Student's t over the seeds' differences, or, of a single seed with many replicas,
-normal with both standard errors.
+Costs are differences between a policy's last generation and the control, which learns from real data alone: its mean
+over the generations, because one more training of it tells little. Policies of one seed share their generation 0, so
+they are compared seed by seed: intervals are Student's t over the seeds' differences, or, of a single seed with many
+replicas, normal with both standard errors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,7 @@ class PolicyCost:
     cost: Interval | None
     """How much worse than the control, in the metric's unit; None without a control."""
     bought_back: Interval | None
-    """Share of what `replace` costs that this policy does not; None for both of them."""
+    """Share of what `replace` costs that this policy does not; None for both of them, and where it costs nothing."""
     holds: bool | None
     """Whether it stays within the band around the control, its whole interval; None where part of that is outside."""
 
@@ -57,18 +58,32 @@ class Run:
 def costs_of(catalog: Catalog, name: str, metric: str, *, within: float) -> list[PolicyCost]:
     """Every policy of an experiment, the control first; runs that are not finished or have no value are left out.
 
-    `within` is the band's width as a share of the control's value. Raises NotFoundError.
+    `within` is the band's width as a share of the control's value. Nothing where neither direction of the metric is
+    better. Raises NotFoundError.
     """
+    better = METRICS.load(metric).higher_is_better
+    if better is None:
+        return []
     open_runs = {(policy, seed) for _, policy, seed, _, _ in rows.unfinished(catalog, name)}
     finished = [
         Run(policy=policy, seed=seed, value=value, stderr=stderr)
         for _, policy, seed, value, stderr in rows.last_values(catalog, name, metric)
-        if value is not None and (policy, seed) not in open_runs
+        if value is not None and (policy, seed) not in open_runs and policy != CONTROL
     ]
-    sign = -1.0 if METRICS.load(metric).higher_is_better else 1.0
+    finished += [
+        Run(policy=CONTROL, seed=seed, value=value, stderr=stderr)
+        for seed, value, stderr in rows.stationary_values(catalog, name, metric, CONTROL)
+        if (CONTROL, seed) not in open_runs
+    ]
     policies = {policy: parse_policy(tables, policy) for policy, tables in rows.policies_of(catalog, name).items()}
     detectors = {name for name, policy in policies.items() if policy.asks_for_scores}
-    return costs(finished, sign=sign, within=within, human_share=rows.human_shares(catalog, name), detectors=detectors)
+    return costs(
+        finished,
+        sign=-1.0 if better else 1.0,
+        within=within,
+        human_share=rows.human_shares(catalog, name),
+        detectors=detectors,
+    )
 
 
 def costs(
@@ -79,6 +94,8 @@ def costs(
     for run in finished:
         by_policy.setdefault(run.policy, {})[run.seed] = run
     control, blind = by_policy.get(CONTROL, {}), by_policy.get(BLIND, {})
+    lost = {seed: sign * (run.value - control[seed].value) for seed, run in blind.items() if seed in control}
+    something_lost = bool(lost) and float(np.mean(list(lost.values()))) > 0
     found = []
     for policy, runs in sorted(by_policy.items(), key=lambda item: (item[0] != CONTROL, item[0])):
         cost = bought = None
@@ -92,13 +109,9 @@ def costs(
             band = within * abs(float(np.mean([other.value for _, other in pairs])))
             low, high = (cost[0] if end is None else end for end in cost[1:])
             holds = True if high <= band else False if low > band else None
-            lost = {seed: sign * (blind[seed].value - control[seed].value) for seed in blind if seed in control}
-            kept = [
-                1 - sign * (run.value - control[seed].value) / lost[seed]
-                for seed, run in runs.items()
-                if lost.get(seed)
-            ]
-            bought = _interval(kept, [None] * len(kept)) if kept and policy != BLIND else None
+            if something_lost and policy != BLIND:
+                kept = [1 - sign * (run.value - control[s].value) / lost[s] for s, run in runs.items() if lost.get(s)]
+                bought = _interval(kept, [None] * len(kept)) if kept else None
         found.append(
             PolicyCost(
                 policy=policy,
@@ -119,10 +132,11 @@ def statements(found: Sequence[PolicyCost], metric: str, *, within: float) -> li
     said = []
     blind, control = by_name.get(BLIND), by_name.get(CONTROL)
     if blind is not None and blind.cost is not None and control is not None:
-        said.append(
-            f"lost provenance costs {_words(blind.cost)} of {metric}: "
-            f"{BLIND} has {blind.value[0]:.4g}, the control {control.value[0]:.4g}"
-        )
+        ends = f"{BLIND} has {blind.value[0]:.4g}, the control {control.value[0]:.4g}"
+        if blind.cost[0] > 0:
+            said.append(f"lost provenance costs {_words(blind.cost)} of {metric}: {ends}")
+        else:
+            said.append(f"lost provenance costs nothing that {metric} shows: {ends}")
     for one in sorted((one for one in found if one.bought_back), key=lambda one: not one.detector):
         assert one.bought_back is not None
         who = f"the detector ({one.policy})" if one.detector else one.policy
