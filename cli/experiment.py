@@ -1,5 +1,6 @@
-"""The `experiment` group: run, resume, ls, show, compare, price, rm, recipes, theory."""
+"""The `experiment` group: run, resume, ls, show, compare, price, export, rm, recipes, theory."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -225,6 +226,23 @@ def _price(catalog: "Catalog", out: Output, name: str, *, level: float | None) -
     better = "at least" if priced.higher_is_better else "at most"
     control = "no value" if priced.control is None else f"{priced.control:.4g}"
     note(f"good enough: {priced.metric} {better} {priced.level:g}, where the control has {control}")
+
+
+@experiment.command()
+@click.argument("name")
+@click.argument("run", metavar="POLICY-sSEED")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--generation", type=click.IntRange(min=0), default=0, show_default=True, help="Whose model.")
+@with_catalog
+def export(catalog: "Catalog", name: str, run: str, folder: Path, *, generation: int) -> None:
+    """Write a language model of experiment NAME to FOLDER, as transformers' from_pretrained reads it.
+
+    Generation 0's model is always stored, later ones with keep_models = true in the experiment file.
+    """
+    from provenance.recursion.in_catalog import export_model
+
+    export_model(catalog, name, run, folder, generation=generation)
+    click.echo(f"wrote {folder}: the model of {name}/{run}, generation {generation}")
 
 
 @experiment.command()

@@ -267,6 +267,8 @@ def test_settings_that_cannot_be_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="prompts of 20 tokens and 20 new ones exceed the model's context of 32"):
         build({"block_tokens": 20})
     build({"block_tokens": 20}, prompt_tokens=10, keep_prompt=True)
+    with pytest.raises(ConfigError, match="models from scratch would meet it untrained"):
+        build(prompts="free")
     with pytest.raises(ConfigError, match="loss_from = 8 leaves nothing to learn of 8 block_tokens"):
         build({"loss_from": 8})
     with pytest.raises(ConfigError, match="prompt_tokens = 9 does not fit block_tokens = 8"):
@@ -421,6 +423,28 @@ model = { vocabulary_size = 300, block_tokens = 8, architecture = { model_type =
 word_embed_proj_dim = 16, num_hidden_layers = 2, num_attention_heads = 2, ffn_dim = 32, max_position_embeddings = 32, \
 dropout = 0.0 }, training = { epochs = 2, batch_size = 8, learning_rate = 1e-2 } }
 """
+
+
+def test_a_stored_model_is_exported_as_a_folder_for_transformers(run, catalog, tmp_path: Path) -> None:
+    (tmp_path / "tale.toml").write_text(RECIPE.replace("\\\n", "").replace("generations = 2", "generations = 1"))
+    (tmp_path / "tales.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    assert run("corpus", "add", "tales", str(tmp_path / "tales.jsonl"), "--origin", "human").exit_code == 0
+    assert run("experiment", "run", str(tmp_path / "tale.toml")).exit_code == 0
+    folder = tmp_path / "model"
+    assert run("experiment", "export", "tale", "replace-s0", str(folder)).exit_code == 0
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.decode(tokenizer("A dog sees the sea.")["input_ids"]) == "A dog sees the sea."
+    (stored,) = catalog.root.glob("experiments/generation-0/*/model.npz")
+    with np.load(stored) as arrays:
+        weights = {name.removeprefix("0:"): arrays[name] for name in arrays.files}
+    assert set(weights) == set(tensors(model))
+    assert all(np.array_equal(tensor.numpy(), weights[name]) for name, tensor in tensors(model).items())
+    taken = run("experiment", "export", "tale", "replace-s0", str(folder))
+    assert (taken.exit_code, "is there already" in taken.stderr) == (2, True)
+    later = run("experiment", "export", "tale", "replace-s0", str(tmp_path / "later"), "--generation", "1")
+    assert "generation 1 of tale/replace-s0: its model was not kept" in later.stderr
+    assert not (tmp_path / "later").exists()
 
 
 @pytest.mark.slow

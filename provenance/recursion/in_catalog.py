@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
@@ -34,7 +35,7 @@ from provenance.recursion.config import Experiment, Real, experiments_of, load_e
 from provenance.recursion.documents import Detect, RealTexts
 from provenance.recursion.plan import Plan
 from provenance.recursion.recorder import CatalogRecorder
-from provenance.recursion.run import Result, run_experiment
+from provenance.recursion.run import Result, run_experiment, stored_model
 from provenance.tagging.log_lr import to_log_lr
 from provenance.tagging.stored import open_detector
 
@@ -230,6 +231,29 @@ def shipped() -> list[tuple[str, str, str]]:
 def stored_experiment(catalog: Catalog, name: str) -> Experiment:
     """The experiment as it was started, for `resume`. Raises NotFoundError."""
     return checked(Experiment, rows.experiment_config(catalog, name), f"experiment {name!r}")
+
+
+def export_model(catalog: Catalog, name: str, run_name: str, folder: Path, *, generation: int) -> None:
+    """Write a stored model as a folder that transformers loads, all of it or nothing.
+
+    Raises NotFoundError, and ConfigError where the world's models have no such form or the folder is taken.
+    """
+    plan = plan_experiment(catalog, stored_experiment(catalog, name), only=[run_name])
+    world, model = stored_model(plan, plan.runs[0], generation)
+    if not hasattr(world, "save"):
+        raise ConfigError(
+            f"a model of world {plan.experiment.world!r} is a few arrays, not a folder for transformers",
+            hint=f"they are in {catalog.root / FOLDER}, as model.npz of each stored generation",
+        )
+    if folder.exists():
+        raise ConfigError(f"{folder} is there already", hint="name a new folder")
+    with catalog.activity("experiment export", {"run": f"{name}/{run_name}", "generation": generation}) as activity:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+            world.save(model, Path(temporary) / folder.name)
+            (Path(temporary) / folder.name).rename(folder)
+        activity.inputs.append(f"exp:{name}")
+        activity.outputs.append(folder.name)
 
 
 def remove(catalog: Catalog, name: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from provenance.catalog.pool import PoolEvaluator
-from provenance.errors import ConfigError, ProvenanceError
+from provenance.errors import ConfigError, NotFoundError, ProvenanceError
 from provenance.mixing.policy import MixPolicy
 from provenance.plugins import Arrays, Metric
 from provenance.recursion.engine import Finished, Measured, Turn, turns
@@ -77,6 +77,28 @@ def run_experiment(plan: Plan, recorder: Recorder | None = None) -> Iterator[Res
                 if recorder is not None:
                     with _placed(run, "after the last generation"):
                         recorder.end(run)
+
+
+def stored_model(plan: Plan, run: Run, generation: int) -> tuple[Any, Any]:
+    """The world of a plan and the model that a finished generation of a run ended with.
+
+    Raises ConfigError when settings or real data have changed since, NotFoundError when that model is not there.
+    """
+    with alone(plan.folder / plan.experiment.name):
+        _claim(plan)
+    for folder, generations in plan.segments(run):
+        if generation in generations:
+            stored = _read(folder, generations) or []
+            weights = next((done.weights for done, _ in stored if done.generation == generation), {})
+            if weights:
+                world = build_world(plan)
+                return world, world.restore(weights)
+            what = "its model was not kept" if stored else "it is not finished"
+            raise NotFoundError(
+                f"generation {generation} of {run.run_id}: {what}",
+                hint="generation 0's model always is, others with keep_models = true",
+            )
+    raise NotFoundError(f"{run.run_id} has generations 0 to {plan.experiment.generations}, not {generation}")
 
 
 def helps() -> bool:

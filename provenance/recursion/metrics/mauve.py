@@ -2,7 +2,8 @@
 
 The reference formula: unit-length features, principal components that carry 90 % of the variance, k-means over both
 clouds, the divergence frontier of the two cluster histograms at scale 5, and the area under it. The features are the
-generation-0 model's, not GPT-2-large's: values compare within one experiment, not with published ones.
+generation-0 model's, not GPT-2-large's: values compare within one experiment, not with published ones. A tiny model from
+scratch hardly sees word order: real text with its tokens shuffled may score like real text (the lab log has numbers).
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ MOST = 2_000
 
 
 def mauve(samples: NDArray[np.floating], real: NDArray[np.floating]) -> float:
-    """Area under the divergence frontier; NaN for fewer than twenty texts on either side."""
+    """Area under the divergence frontier, seen by generation 0: as fine as that model. NaN for fewer than 20 texts."""
     samples, real = samples[:MOST], real[:MOST]
     fewer = min(len(samples), len(real))
     if fewer < 20:

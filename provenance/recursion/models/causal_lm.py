@@ -140,6 +140,12 @@ class CausalLmWorld:
         if self.settings.device == "cuda" and not cuda:
             raise ConfigError("[model] device = 'cuda', but there is no CUDA device", hint="leave device out")
         self._device = torch.device("cuda" if cuda and self.settings.device != "cpu" else "cpu")
+        if self.sampling.prompts == "free" and not self.sampling.separator_allowed and self.settings.base is None:
+            raise ConfigError(
+                "[sampling] prompts = 'free' begins texts with a token that earlier models' texts never hold, "
+                "and models from scratch would meet it untrained",
+                hint="separator_allowed = true",
+            )
         source = self.settings.tokenizer or self.settings.base
         if source:
             self.tokenizer = pretrained.load_tokenizer(source)
@@ -305,6 +311,11 @@ class CausalLmWorld:
             features=self._under(reference.model, real["ids"])[1],
             unseen_nats=unseen,
         )
+
+    def save(self, model: PreTrainedModel, folder: Path) -> None:
+        """Write model and tokenizer as `from_pretrained` reads them."""
+        model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
     def _under(self, model: PreTrainedModel, ids: NDArray[np.int32]) -> tuple[Floats, Floats]:
         return blocks.score_and_features(model, blocks.cut(ids, self.settings.block_tokens)[:MOST_SCORED_BLOCKS])
