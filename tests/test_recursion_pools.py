@@ -114,6 +114,24 @@ def test_every_generation_writes_as_many_tokens_as_the_first_training_set(evalua
         training = pool.draw(load_policy("replace"), generation=generation + 1)
 
 
+def test_a_budget_of_tokens_that_whole_texts_do_not_fill_can_still_be_written_again(evaluator):
+    texts = ["a cat", *(f"the {a} sees a cat and a dog and a bird" for a in ("fox", "owl", "pig"))]
+    ids = [hashlib.sha256(text.encode()).digest()[:16] for text in texts]
+    world = NgramWorld(texts, {}, {})
+    short, long = world.n_tokens(world.encode(texts))[:2].tolist()
+    # The short text and one long one go into it, and what is missing is more than the short one holds.
+    tokens = 2 * long - 1
+    for seed in range(3):
+        pool = DocumentPool(
+            world, RealTexts(ids=ids, texts=texts, held_out=[]), seed=seed, budget=Budget(tokens=tokens),
+            evaluator=evaluator,
+        )  # fmt: skip
+        training = pool.begin()
+        assert world.n_tokens(training.parts[0].batch).sum() == short + long
+        step(world, pool, training, 0)
+        assert pool.draw(load_policy("replace"), generation=1).trained_on == {"generation-0": 2}
+
+
 def test_real_texts_arrive_after_the_archive_and_are_all_different(evaluator):
     world = NgramWorld(TEXTS, {}, {})
     pool = DocumentPool(

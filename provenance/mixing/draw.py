@@ -4,7 +4,7 @@ Each row has a key in [0, 1) that depends on the seed and its own id alone, so t
 unrelated rows do not change who is drawn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,16 +92,30 @@ def draw(
         free[drawn[line]] = False
         missing += quota - int(cost[drawn[line]].sum())
     if limit.on_shortfall == "fill":
-        for line in quotas:
+
+        def add(line: int, quota: int) -> int:
             cost = sizes * epochs[line]
-            extra = _candidates(values[line], free, keys).first(cost, missing)
+            extra = _candidates(values[line], free, keys).first(cost, quota)
             drawn[line] = np.concatenate([drawn[line], extra])
             free[extra] = False
-            missing -= int(cost[extra].sum())
-        # What is left may be smaller than any document; a document comes as often as its epochs say.
-        slack = int(sizes.max(initial=0)) * max(epochs) if limit.tokens is not None else max(epochs) - 1
-        if missing > slack:
-            raise _short(policy, None, sum(quotas.values()), sum(quotas.values()) - missing, "rows")
+            return int(cost[extra].sum())
+
+        if limit.tokens is not None:
+            missing = _spread({line: policy.shares[line].share or 0.0 for line in quotas}, missing, add)
+        for line in quotas:
+            missing -= add(line, missing)
+        total = sum(quotas.values())
+        if limit.tokens is None:
+            met = missing < max(epochs)  # a document comes as often as its epochs say
+        else:
+            left = [_candidates(values[line], free, keys).rows for line in quotas]
+            met = _whole_documents_explain(
+                missing,
+                left=any((sizes[rows] * epochs[line] <= total).any() for line, rows in zip(quotas, left, strict=True)),
+                drawn=np.concatenate([sizes[drawn[line]] * epochs[line] for line in quotas]),
+            )
+        if not met:
+            raise _short(policy, None, total, total - missing, "rows")
 
     drawn = [np.repeat(rows, times) for times, rows in zip(epochs, drawn, strict=True)]
     weight = [
@@ -131,7 +145,25 @@ class _Candidates:
     score: NDArray[np.float64] | NDArray[np.int64]
 
     def first(self, sizes: NDArray[np.int64], quota: int) -> Rows:
-        """The first rows that fit into `quota`, in the order they are taken.
+        """The rows that go into `quota`, in the order they are taken; what does not fit is passed over for the next."""
+        taken: list[Rows] = [np.empty(0, dtype=np.int64)]
+        rest, left = self, quota
+        # A row that was passed over never fits again, so each pass goes on with those that fit into what is left.
+        while left > 0 and (fits := sizes[rest.rows] <= left).any():
+            rest = rest._only(fits)
+            ahead = rest._ahead(sizes, left)
+            taken.append(rest.rows[ahead])
+            left -= int(sizes[taken[-1]].sum())
+            later = np.ones(len(rest.rows), dtype=np.bool_)
+            later[ahead] = False
+            rest = rest._only(later)
+        return np.concatenate(taken)
+
+    def _only(self, mask: NDArray[np.bool_]) -> "_Candidates":
+        return self if mask.all() else _Candidates(self.rows[mask], self.score[mask])
+
+    def _ahead(self, sizes: NDArray[np.int64], quota: int) -> NDArray[np.int64]:
+        """Which of `rows` come before the first that does not fit into `quota`, in the order they are taken.
 
         Only as many are sorted as it takes: a mix is a small part of a large pool.
         """
@@ -145,14 +177,10 @@ class _Candidates:
             end = int(np.searchsorted(np.cumsum(sizes[self.rows[near]]), quota, side="right"))
             # With the last score still ahead, no row outside can tie with one that was taken.
             if end < enough and (end == 0 or self.score[near[end - 1]] < self.score[near[-1]]):
-                return self.rows[near[:end]]
+                return near[:end]
             enough = min(num, 2 * enough)
-        rows = self.in_order()
-        return rows[: int(np.searchsorted(np.cumsum(sizes[rows]), quota, side="right"))]
-
-    def in_order(self) -> Rows:
-        """All of them."""
-        return self.rows[np.argsort(self.score, kind="stable")]
+        order = np.argsort(self.score, kind="stable")
+        return order[: int(np.searchsorted(np.cumsum(sizes[self.rows[order]]), quota, side="right"))]
 
 
 def _candidates(said: ShareValues, free: NDArray[np.bool_], keys: NDArray[np.float64]) -> _Candidates:
@@ -169,26 +197,55 @@ def _candidates(said: ShareValues, free: NDArray[np.bool_], keys: NDArray[np.flo
 def _fill_to(
     found: _Candidates, sizes: NDArray[np.int64], quota: int, *, limit: Budget, policy: MixPolicy, line: int, unit: str
 ) -> Rows:
-    """The first rows that fit into `quota`, or what `on_shortfall` says when they do not fill it."""
+    """The rows that go into `quota`, or what `on_shortfall` says when they do not fill it."""
     rows = found.rows
     chosen = found.first(sizes, quota)
     missing = quota - int(sizes[chosen].sum())
-    # A token budget is met when the next document would not fit any more; documents have size 1.
-    largest = int(sizes[rows].max(initial=0)) if unit == "tokens" or len(rows) == 0 else int(sizes[rows[0]])
-    if len(chosen) < len(rows) or missing < max(largest, 1) or limit.on_shortfall == "fill":
+    # Of documents, which are of one size, a quota too small for any is rounded away; of tokens it is a shortfall.
+    fit = int((sizes[rows] <= quota).sum()) if unit == "tokens" else len(rows)
+    met = _whole_documents_explain(missing, left=fit > len(chosen), drawn=sizes[chosen])
+    if met or limit.on_shortfall == "fill":
         return chosen
-    if limit.on_shortfall == "upsample" and len(rows):
-        total = int(sizes[rows].sum())
-        return np.concatenate([np.tile(found.in_order(), quota // total), found.first(sizes, quota % total)])
-    raise _short(policy, line, quota, quota - missing, unit)
+    if limit.on_shortfall == "upsample" and len(chosen):
+        # All that fit were taken, in their order.
+        total = quota - missing
+        return np.concatenate([np.tile(chosen, quota // total), found.first(sizes, quota % total)])
+    raise _short(policy, line, quota, quota - missing, unit, too_long=len(rows) - fit)
 
 
-def _short(policy: MixPolicy, line: int | None, wanted: int, found: int, unit: str) -> ConfigError:
+def _whole_documents_explain(missing: int, *, left: bool, drawn: NDArray[np.int64]) -> bool:
+    """Whether a quota is met but for `missing`, because documents are drawn whole.
+
+    With any `left` that would go into the quota, what is missing is less than the smallest of them. With none left,
+    even one as small as the smallest `drawn` must be too large.
+    """
+    return left or missing < (max(int(drawn.min()), 1) if len(drawn) else 1)
+
+
+def _spread(fractions: dict[int, float], missing: int, add: Callable[[int, int], int]) -> int:
+    """Give each line its part of `missing`, again and again until no line's part holds a document; what is left of it.
+
+    `add` draws for a line what goes into a quota and says how much that was.
+    """
+    lines = [line for line, fraction in fractions.items() if fraction > 0]
+    while lines:
+        whole = sum(fractions[line] for line in lines)
+        parts = quotas([fractions[line] / whole for line in lines], np.array([missing]))
+        added = {line: add(line, int(part[0])) for line, part in zip(lines, parts, strict=True)}
+        missing -= sum(added.values())
+        lines = [line for line in lines if added[line]]
+    return missing
+
+
+def _short(
+    policy: MixPolicy, line: int | None, wanted: int, found: int, unit: str, *, too_long: int = 0
+) -> ConfigError:
     name = f"policy {policy.name!r}"
     if line is not None:
         name = f"share {line + 1} of {name} (where {' '.join(policy.shares[line].where.split())})"
+    longer = f"; {too_long} longer documents do not fit" if too_long else ""
     return ConfigError(
-        f"{name} asks for {wanted} {unit} and only {found} match",
+        f"{name} asks for {wanted} {unit} and only {found} match{longer}",
         hint='lower the budget or the share, or set on_shortfall = "fill" or "upsample"',
     )
 

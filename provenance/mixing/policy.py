@@ -64,9 +64,10 @@ class Budget(Config):
     documents: int | None = Field(default=None, ge=1)
     """Size in documents."""
     tokens: int | None = Field(default=None, ge=1)
-    """Size in tokens; a document that would go over it is not taken."""
+    """Size in tokens; a document that would go over it is passed over for the next that does not."""
     on_shortfall: Shortfall = "error"
-    """`error` stops; `fill` takes the rest from the other shares; `upsample` repeats documents."""
+    """`error` stops; `fill` takes the rest from the other shares, of tokens in proportion; `upsample` repeats
+    documents."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:

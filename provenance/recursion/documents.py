@@ -111,8 +111,12 @@ class DocumentPool:
 
     def _start(self, training: Training) -> None:
         self.first = training.parts[0].batch
-        self.samples = len(self._world.n_tokens(self.first))
+        n_tokens = self._world.n_tokens(self.first)
+        self.samples = len(n_tokens)
         self.writes = self._writes or self.samples
+        if self._budget.tokens is not None:
+            # Whole documents seldom fill a number of tokens, and later generations write as many as these hold.
+            self._budget = Budget(tokens=int(n_tokens.sum()))
 
     def draw(self, policy: MixPolicy, *, generation: int) -> Training:
         """The training set of `generation` under `policy`. Raises ConfigError when the pool cannot serve it."""
