@@ -163,7 +163,7 @@ def show(catalog: "Catalog", out: Output, ref: str) -> None:
     found = get_mix(catalog, ref)
     lines = [f"mix:{found.ref}: {found.documents:,} documents, about {found.tokens:,} tokens, seed {found.seed}"]
     lines += [f"  from {part['corpus']}@{part['version']}  {part['content_root']}" for part in found.pool]
-    lines += [f"  line {n}: {_line_text(line)}" for n, line in enumerate(found.realised, start=1)]
+    lines += [f"  line {line['share']}{_group_text(line)}: {_line_text(line)}" for line in found.realised]
     record = {
         "mix": found.ref,
         "documents": found.documents,
@@ -254,6 +254,10 @@ def _largest(counts: dict[str, int]) -> str:
     shown = sorted(counts, key=lambda name: -counts[name])[:SUBGROUPS_SHOWN]
     rest = f" and {len(counts) - len(shown):,} more" if len(counts) > len(shown) else ""
     return ", ".join(f"{name} {counts[name]:,}" for name in shown) + rest
+
+
+def _group_text(line: dict[str, Any]) -> str:
+    return "" if line["group"] is None else f" ({line['group']})"
 
 
 def _line_text(line: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import shutil
+from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
@@ -349,6 +350,34 @@ def test_a_lock_that_lists_another_number_of_documents_is_refused(catalog):
     lock = make_lock(plan_mix(catalog, HALF)).model_copy(update={"documents": 21})
     with pytest.raises(DataError, match="says 21 documents and lists 20"):
         parse_lock(lock.canonical(), "x")
+
+
+def test_a_share_has_its_number_in_the_policy_file_wherever_it_is_named(catalog, tmp_path, run_on):
+    rule = policy(
+        {"where": "origin = 'human'", "share": 0.5, "by": "subgroup"}, {"where": "origin = 'model'", "share": 0.5},
+        budget={"documents": 20},
+    )  # fmt: skip
+    plan = plan_mix(catalog, rule)
+    wanted = {(1, "a"): 5, (1, "b"): 5, (2, None): 10}
+    assert {(line.share, line.group): line.drawn for line in plan.lines} == wanted
+    built = build_mix(catalog, make_lock(plan), output=tmp_path / "out.parquet")
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert Counter(zip(written["share"].to_pylist(), written["value"].to_pylist(), strict=True)) == wanted
+    with catalog.read() as con:
+        joined = con.execute(
+            "SELECT d.share, d.value, any_value((r.said ->> 'drawn')::INTEGER), count(*) FROM mix_documents d "
+            "JOIN (SELECT mix, version, unnest(realised::JSON[]) AS said FROM mixes) r ON r.mix = d.mix "
+            "AND r.version = d.version AND (r.said ->> 'share')::INTEGER = d.share "
+            "AND (r.said ->> 'group') IS NOT DISTINCT FROM d.value GROUP BY ALL"
+        ).fetchall()
+    assert {(share, value): (said, n) for share, value, said, n in joined} == {k: (n, n) for k, n in wanted.items()}
+    shown = run_on(catalog, "mix", "show", built.mix.ref).stdout
+    assert "line 1 (a): " in shown
+    assert "line 1 (b): " in shown
+    assert "line 2: " in shown
+    more = rule.model_copy(update={"budget": rule.budget.model_copy(update={"documents": 130})})
+    with pytest.raises(ConfigError, match=r"share 1 of .*'a'.* asks for 33 documents and only 30 match"):
+        plan_mix(catalog, more)
 
 
 def test_the_commands_plan_lock_build_list_show_and_compare(catalog, tmp_path, monkeypatch):

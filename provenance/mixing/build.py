@@ -39,9 +39,11 @@ SCHEMA = pa.schema(
         pa.field("generation", pa.int32()),
         pa.field("weight", pa.float64()),
         pa.field("share", pa.int32()),
+        pa.field("value", pa.string()),
     ]
 )
-"""A row of a built mix. Nothing in it depends on where or when it was built."""
+"""A row of a built mix. Nothing in it depends on where or when it was built. `share` is the number of the `[[share]]`
+in the policy file, from 1, and `value` the group of its `by` column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +151,7 @@ def build_mix(
         written = None
         if output is not None:
             with catalog.staging(str(activity.activity_id)) as folder:
-                batches = _batches(catalog.root, folder, located, workers, on_progress)
+                batches = _batches(catalog.root, folder, _numbered(located, lock), workers, on_progress)
                 written = export(output, batches, SCHEMA, format=chosen)
             activity.outputs.append(f"file:{output.name} sha256:{written.sha256}")
         mix = _same_as_newest(catalog, lock)
@@ -198,6 +200,15 @@ def _located(catalog: Catalog, corpora: Sequence[CorpusInfo], rows: LockedRows) 
     for name in ("corpus", "key", "text_sha256", "n_tokens", "path"):
         table = table.append_column(name, found[name].take(which))
     return table
+
+
+def _numbered(located: pa.Table, lock: Lock) -> pa.Table:
+    """The same with the share's number in the policy file and its group instead of the line of the written-out one."""
+    lines = located["share"]
+    place = located.column_names.index("share")
+    shares = pa.array([line.share for line in lock.lines], pa.int32()).take(lines)
+    groups = pa.array([line.group for line in lock.lines], pa.string()).take(lines)
+    return located.set_column(place, "share", shares).append_column("value", groups)
 
 
 def _batches(

@@ -63,7 +63,8 @@ def _settings(a: Lock, b: Lock) -> list[str]:
         elif one != two:
             found.append(f"corpus {corpus}: version {one[0]} and version {two[0]}")
     wheres = [[(line.where, line.group, line.requested) for line in lock.lines] for lock in (a, b)]
-    found += [f"line {i + 1}: {x} and {y}" for i, (x, y) in enumerate(zip(*wheres, strict=False)) if x != y]
+    pairs = zip(a.lines, *wheres, strict=False)
+    found += [f"line {line.share}: {x} and {y}" for line, x, y in pairs if x != y]
     if len(wheres[0]) != len(wheres[1]):
         found.append(f"lines: {len(wheres[0])} and {len(wheres[1])}")
     return found

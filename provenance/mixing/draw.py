@@ -56,12 +56,19 @@ def draw(
     keys: NDArray[np.float64],
     n_tokens: NDArray[np.int64],
     budget: Budget | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> Draw:
     """The rows `policy` takes. `budget` replaces the policy's own. Raises ConfigError when a share cannot be met.
+
+    `numbers` says which share of the policy file each line is of, from 0, where groups were written out.
 
     Without any budget the mix is as large as its scarcest share allows.
     """
     limit = budget or policy.budget
+    names = [
+        f"share {number + 1} of policy {policy.name!r} (where {' '.join(share.where.split())})"
+        for number, share in zip(numbers or range(len(policy.shares)), policy.shares, strict=True)
+    ]
     sizes = n_tokens if limit.tokens is not None else np.ones(len(keys), dtype=np.int64)
     free = np.ones(len(keys), dtype=np.bool_)
     drawn: list[Rows] = [np.empty(0, dtype=np.int64)] * len(policy.shares)
@@ -75,7 +82,7 @@ def draw(
         available[line] = len(candidates.rows)
         requested[line] = len(candidates.rows) if share.take == "all" else share.take
         drawn[line] = _fill_to(
-            candidates, np.ones_like(sizes), requested[line], limit=limit, policy=policy, line=line, unit="documents"
+            candidates, np.ones_like(sizes), requested[line], limit=limit, name=names[line], unit="documents"
         )
         free[drawn[line]] = False
 
@@ -88,7 +95,7 @@ def draw(
         cost = sizes * epochs[line]
         available[line], requested[line] = int(cost[candidates.rows].sum()), quota
         unit = "tokens" if limit.tokens is not None else "documents"
-        drawn[line] = _fill_to(candidates, cost, quota, limit=limit, policy=policy, line=line, unit=unit)
+        drawn[line] = _fill_to(candidates, cost, quota, limit=limit, name=names[line], unit=unit)
         free[drawn[line]] = False
         missing += quota - int(cost[drawn[line]].sum())
     if limit.on_shortfall == "fill":
@@ -115,7 +122,7 @@ def draw(
                 drawn=np.concatenate([sizes[drawn[line]] * epochs[line] for line in quotas]),
             )
         if not met:
-            raise _short(policy, None, total, total - missing, "rows")
+            raise _short(f"policy {policy.name!r}", total, total - missing, "rows")
 
     drawn = [np.repeat(rows, times) for times, rows in zip(epochs, drawn, strict=True)]
     weight = [
@@ -194,9 +201,7 @@ def _candidates(said: ShareValues, free: NDArray[np.bool_], keys: NDArray[np.flo
     return _Candidates(rows, keys[rows])
 
 
-def _fill_to(
-    found: _Candidates, sizes: NDArray[np.int64], quota: int, *, limit: Budget, policy: MixPolicy, line: int, unit: str
-) -> Rows:
+def _fill_to(found: _Candidates, sizes: NDArray[np.int64], quota: int, *, limit: Budget, name: str, unit: str) -> Rows:
     """The rows that go into `quota`, or what `on_shortfall` says when they do not fill it."""
     rows = found.rows
     chosen = found.first(sizes, quota)
@@ -210,7 +215,7 @@ def _fill_to(
         # All that fit were taken, in their order.
         total = quota - missing
         return np.concatenate([np.tile(chosen, quota // total), found.first(sizes, quota % total)])
-    raise _short(policy, line, quota, quota - missing, unit, too_long=len(rows) - fit)
+    raise _short(name, quota, quota - missing, unit, too_long=len(rows) - fit)
 
 
 def _whole_documents_explain(missing: int, *, left: bool, drawn: NDArray[np.int64]) -> bool:
@@ -237,12 +242,7 @@ def _spread(fractions: dict[int, float], missing: int, add: Callable[[int, int],
     return missing
 
 
-def _short(
-    policy: MixPolicy, line: int | None, wanted: int, found: int, unit: str, *, too_long: int = 0
-) -> ConfigError:
-    name = f"policy {policy.name!r}"
-    if line is not None:
-        name = f"share {line + 1} of {name} (where {' '.join(policy.shares[line].where.split())})"
+def _short(name: str, wanted: int, found: int, unit: str, *, too_long: int = 0) -> ConfigError:
     longer = f"; {too_long} longer documents do not fit" if too_long else ""
     return ConfigError(
         f"{name} asks for {wanted} {unit} and only {found} match{longer}",

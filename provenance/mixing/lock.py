@@ -54,8 +54,10 @@ class LockedLine(Config):
     """One line of the written-out policy with what it drew."""
 
     share: int
+    """The `[[share]]` it belongs to, from 1."""
     where: str
     group: str | None
+    """The value of the share's `by` column; None without one."""
     requested: int
     drawn: int
     available: int
@@ -95,7 +97,7 @@ class LockedRows:
     """The documents of a lock in the order of the mix."""
 
     table: pa.Table
-    """position, doc_id (UUID), weight, share (line number from 0), origin, generation."""
+    """position, doc_id (UUID), weight, share (line of the written-out policy, from 0), origin, generation."""
 
 
 def parquet_writer_version() -> str:

@@ -84,7 +84,8 @@ def plan_mix(catalog: Catalog, policy: MixPolicy) -> MixPlan:
         values = evaluator.evaluate(pool.table, written_out.shares, policy=policy.name)
     keys = seeds.units(seeds.integer(policy.seed, "mix"), packed_ids(pool.table["doc_id"]))
     n_tokens = pool.table["n_tokens"].to_numpy()
-    drawn = draw(written_out, values, keys=keys, n_tokens=n_tokens)
+    numbers = [line.share for line in lines]
+    drawn = draw(written_out, values, keys=keys, n_tokens=n_tokens, numbers=numbers)
     if len(drawn.rows) == 0:
         raise ConfigError(
             f"policy {policy.name!r} draws nothing from {len(corpora)} corpora",
