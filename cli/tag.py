@@ -178,7 +178,8 @@ def calibrate(
 ) -> None:
     """Read a detector against known-human texts of your own, so that "flagged at 1 %" holds for CORPUS.
 
-    200 texts are recommended; n texts can flag at no less than 1/(n+1). Run `tag run CORPUS` afterwards.
+    200 texts are recommended; n texts can flag at no less than 1/(n+1). Run `tag run CORPUS` afterwards. SAMPLE may not
+    be CORPUS itself, nor hold text that is declared a model's.
     """
     from provenance.catalog.corpora import get_corpus
     from provenance.tagging.calibration import calibrate as calibrate_corpus

@@ -279,6 +279,22 @@ def test_a_calibration_that_is_refused_leaves_the_one_before_it(trained: Run, tm
     assert ok(trained("tag", "run", "crawl", "--json"))["rows"][0]["changed"] == 0
 
 
+def test_a_corpus_is_not_calibrated_by_itself_nor_by_text_declared_a_models(
+    trained: Run, write_jsonl: Write, catalog: Catalog
+) -> None:
+    own = trained("tag", "calibrate", "crawl", "--human", "crawl")
+    assert own.exit_code == 2
+    assert "crawl cannot be calibrated by itself" in own.stderr
+    one = [{"id": "a", "text": "a text", "label": "human"}, {"id": "b", "text": "b text", "label": "model"}]
+    path = write_jsonl("one.jsonl", one)
+    ok(trained("corpus", "add", "one", path, "--key-field", "id", "--origin-field", "label"))
+    refused = trained("tag", "calibrate", "crawl", "--human", "one")
+    assert refused.exit_code == 2
+    assert "one@1 is no known-human sample: 1 of its 2 texts are declared model" in refused.stderr
+    assert "hint: give --human a corpus that holds human texts alone" in refused.stderr
+    assert run_query(catalog, "select count(*) from calibrations").rows == [(0,)]
+
+
 def test_a_conflict_weighs_what_the_local_calibration_says_as_explain_does(trained: Run) -> None:
     ok(trained("tag", "calibrate", "crawl", "--human", "known", "--json"))
     ok(trained("tag", "run", "crawl", "--json"))

@@ -60,7 +60,11 @@ def calibrate(
     labelled: Labelled | None = None,
     labelled_ref: str = "",
 ) -> Calibrated:
-    """Read `detector` against the known-human corpus `human` wherever it judges `info`. Raises DataError."""
+    """Read `detector` against the known-human corpus `human` wherever it judges `info`.
+
+    Raises DataError, and UsageError when `human` is the corpus itself or holds text that is declared a model's.
+    """
+    _check_known_human(catalog, info, human)
     opened = open_detector(catalog.root, detector)
     texts = _texts(catalog, human, None)
     scores = opened.detector.score(texts)
@@ -76,6 +80,21 @@ def calibrate(
         with activity.commit() as con:
             add_calibration(con, local.to_row(info.corpus, labelled_ref or None), activity.activity_id)
     return Calibrated(local=local, shift=shift, power=power)
+
+
+def _check_known_human(catalog: Catalog, info: CorpusInfo, human: CorpusInfo) -> None:
+    if human.corpus == info.corpus:
+        raise UsageError(
+            f"{info.corpus} cannot be calibrated by itself: which of its texts are human is what is asked",
+            hint="give --human a corpus of texts that are known to be human, like those in it",
+        )
+    declared = document_columns(catalog, human, ["declared_origin"])["declared_origin"].to_pylist()
+    for origin in ("model", "mixed"):
+        if count := declared.count(origin):
+            raise UsageError(
+                f"{human.ref} is no known-human sample: {count} of its {len(declared)} texts are declared {origin}",
+                hint="give --human a corpus that holds human texts alone",
+            )
 
 
 def estimate(
