@@ -93,7 +93,7 @@ def train(
     The detector goes to .provenance/detectors/NAME with its card; scores it gives from then on carry a new version.
     """
     from provenance.catalog.corpora import get_corpus
-    from provenance.catalog.store import publish
+    from provenance.catalog.store import file_hashes, publish
     from provenance.tagging.labelled import read_labelled
     from provenance.tagging.stored import make_detector
     from provenance.tagging.train import train as train_detector
@@ -118,8 +118,10 @@ def train(
         ):
             activity.inputs.extend(f"corpus:{info.ref}" for info in infos)
             activity.outputs.append(f"detector:{name}@{trained.detector.version}")
-            trained.save(folder / name, about)
-            publish(folder / name, catalog.root / "detectors" / name)
+            trained.save(folder / "detectors" / name, about)
+            hashes = file_hashes(folder, folder / "detectors" / name)
+            activity.outputs.extend(f"file:{path} sha256:{digest}" for path, digest in hashes.items())
+            publish(folder / "detectors" / name, catalog.root / "detectors" / name)
     qualities = [*_renamed(trained.domains_held_out, ""), *_renamed(trained.generators_held_out, "held out ")]
     beside = {"leaks": [asdict(leak) for leak in trained.leaks]}
     rows = [quality_row(quality) for quality in qualities]

@@ -51,7 +51,7 @@ def run(catalog: Catalog) -> Callable[..., Result]:
     return invoke
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_on() -> Callable[..., Result]:
     """`run_on(catalog, "corpus", "ls")` runs a command on any catalog."""
 

@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from provenance import tables
+from provenance.catalog import chain
 from provenance.catalog.doctor import examine
+from provenance.catalog.evidence import add_calibration
 from provenance.catalog.snapshots import create_snapshot
 from provenance.catalog.store import Catalog
 from provenance.catalog.tags import write_tags
@@ -42,7 +44,7 @@ EXPERIMENT = {"name": "drift", "world": "categorical", "generations": 2, "polici
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
+def whole(tmp_path_factory, run_on) -> Path:
     """A catalog with everything in it that `verify` looks at."""
     folder = tmp_path_factory.mktemp("whole")
     catalog = Catalog.init(folder)
@@ -79,6 +81,14 @@ def whole(tmp_path_factory) -> Path:
     )
     add_corpus(catalog, "twins", [str(folder / "twins.jsonl")], Fields())
     assert dedup_corpora(catalog, ["twins"]).clusters == 1
+    local = {"corpus": "m", "detector": "ngram", "detector_version": "1", "human_ref": "h@1",
+             "human_scores": [0.25, 0.5], "labelled_ref": None, "fitted": "null"}  # fmt: skip
+    with catalog.activity("tag calibrate", {}) as activity, activity.commit() as con:
+        add_calibration(con, local, activity.activity_id)
+    labels = [{"text": f"{label} {n} " * 40, "label": label} for label in ("human", "model") for n in range(2)]
+    (folder / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labels))
+    add_corpus(catalog, "labels", [str(folder / "labels.jsonl")], Fields(origin="label"))
+    assert run_on(catalog, "detector", "train", "labels", "--detector", "registry").exit_code == 0
     plan = plan_experiment(catalog, experiments_of(EXPERIMENT, "test")[0])
     for _ in run_in_catalog(catalog, plan):
         pass
@@ -175,6 +185,15 @@ def swap_a_text_and_every_hash_of_it(catalog):
     change(catalog, f"UPDATE document SET text_sha256 = unhex('{text}') WHERE doc_id = '{doc}'")
 
 
+def flip_a_weight(catalog):
+    path = catalog.root / "detectors" / "registry" / "weights.npz"
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+
+
+def add_a_reading(catalog):
+    (catalog.root / "detectors" / "registry" / "reference.npz").write_bytes(b"")
+
+
 def delete_a_shard(catalog):
     shard(catalog, "h").unlink()
 
@@ -257,6 +276,22 @@ TAMPERING = [
     ("a view", "CREATE OR REPLACE VIEW documents AS FROM all_documents LIMIT 1", "view", "view documents: has another"),
     ("a macro", "CREATE OR REPLACE MACRO generation_of(id) AS 0", "view", "macro generation_of: has another"),
     ("a number of an experiment", "UPDATE metric_row SET value = 0", "experiment", "exp:drift: its runs, generations"),
+    ("a calibration", "UPDATE calibration SET human_scores = [0.1, 0.5]", "seal", "ngram for m was changed"),
+    (
+        "when a corpus was added",
+        "UPDATE corpus SET created_at = '2020-01-01' WHERE corpus = 'm'",
+        "seal",
+        "m@1 was cha",
+    ),
+    ("where signatures are", "UPDATE dedup_segment SET path = 'x'", "seal", "dedup_segment of activity .*: x was cha"),
+    ("a detector's weights", flip_a_weight, "detector", "detector registry: weights.npz was changed"),
+    ("a file given to a detector", add_a_reading, "detector", "detector registry: reference.npz was added"),
+    (
+        "a detector deleted",
+        lambda c: shutil.rmtree(c.root / "detectors"),
+        "detector",
+        "registry: weights.npz is missing",
+    ),
     (
         "the head of the ledger",
         lambda c: (c.root / "ledger.head").write_bytes(b"\xff"),
@@ -278,6 +313,34 @@ def test_tampering_is_found_and_named(catalog, tamper, check, message):
         change(catalog, tamper)
     found = list(verify(catalog))
     assert any(finding.check == check and re.search(message, str(finding)) for finding in found), found
+
+
+def test_what_is_older_than_its_seal_is_said_to_be_not_covered_and_is_no_finding(tmp_path, monkeypatch, run_on):
+    sealed_now, seal_now = dict(chain.SEALED), chain.seal
+
+    def seal_then(con, activity_id):
+        seal_now(con, activity_id)
+        con.execute("DELETE FROM seal WHERE table_name = ?", [chain.COVERS])
+
+    catalog = Catalog.init(tmp_path)
+    (tmp_path / "old.jsonl").write_text('{"text": "an old text"}\n')
+    monkeypatch.setattr(chain, "SEALED", dict(list(sealed_now.items())[: chain.SEALED_FIRST]))
+    monkeypatch.setattr(chain, "seal", seal_then)
+    add_corpus(catalog, "old", [str(tmp_path / "old.jsonl")], Fields())
+    catalog.folder("detectors", "stack")
+    monkeypatch.undo()
+    assert list(verify(catalog)) == []
+    said = run_on(catalog, "verify").stderr
+    assert "not covered: corpus_created_at: 1 rows are older than its seal" in said
+    assert "not covered: no training noted the hashes of the files of detector stack" in said
+    assert "everything matches" in said
+    (tmp_path / "new.jsonl").write_text('{"text": "a new text"}\n')
+    add_corpus(catalog, "new", [str(tmp_path / "new.jsonl")], Fields())
+    change(catalog, "UPDATE corpus SET created_at = '2020-01-01'")
+    assert ["new@1" in str(found) for found in verify(catalog)] == [True]
+    # A seal that was made cannot be taken away to look older.
+    change(catalog, "DELETE FROM seal WHERE table_name IN ('corpus_created_at', '*')")
+    assert [found.check for found in verify(catalog)] == ["chain"]
 
 
 def test_a_changed_lock_is_named_by_its_first_byte(catalog):

@@ -129,7 +129,33 @@ SEALED = {
         name="snapshot",
         columns="snapshot, created_at::VARCHAR, note, corpora::VARCHAR, ledger_seq::VARCHAR, ledger_sha256, root",
     ),
+    # From here on sealed later than the rest; see SEALED_FIRST.
+    "calibration": Sealed(
+        source="calibration r",
+        activity="r.activity_id",
+        name="detector || ' for ' || corpus",
+        columns="corpus, detector, detector_version, human_ref, human_scores::VARCHAR, labelled_ref, fitted::VARCHAR, "
+        "recorded_at::VARCHAR",
+    ),
+    "corpus_created_at": Sealed(
+        source="corpus r",
+        activity="r.activity_id",
+        name="corpus || '@' || version",
+        columns="corpus, version::VARCHAR, created_at::VARCHAR",
+    ),
+    "dedup_segment": Sealed(
+        source="dedup_segment r",
+        activity="r.activity_id",
+        name="path",
+        columns="segment_id::VARCHAR, corpus, sketch, bands::VARCHAR, band_rows::VARCHAR, documents::VARCHAR, path",
+    ),
 }
+"""New entries go to the end and none is ever changed: a seal is only good against the rows it was made of."""
+
+SEALED_FIRST = 12
+"""How many of SEALED an activity sealed before activities said how many they seal."""
+COVERS = "*"
+"""The seal that says it: `rows` is their number. It is in the entry's hash, so it cannot be taken away unnoticed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +203,8 @@ def seal(con: "duckdb.DuckDBPyConnection", activity_id: UUID) -> None:
                 digests(packed).tobytes(),
             ],
         )  # fmt: skip
+    names = hashlib.sha256(" ".join(SEALED).encode()).hexdigest()
+    con.execute("INSERT INTO seal VALUES (?, ?, ?, ?, ?)", [activity_id, COVERS, len(SEALED), names, b""])
 
 
 def tables_written(con: "duckdb.DuckDBPyConnection", activity_id: UUID) -> list[str]:

@@ -140,4 +140,15 @@ def outputs_of(catalog: "Catalog", command: str, parameter: str, value: str) -> 
     return [name for (outputs,) in rows for name in orjson.loads(outputs)]
 
 
+def newest_outputs(catalog: "Catalog", command: str, parameter: str) -> dict[str, list[str]]:
+    """What the newest finished run of `command` wrote, for each value of this parameter."""
+    with catalog.read() as con:
+        rows = con.execute(
+            "SELECT params ->> ? AS value, arg_max(outputs::VARCHAR, ended_at) FROM activity "
+            "WHERE command = ? AND status = 'done' GROUP BY value ORDER BY value",
+            [parameter, command],
+        ).fetchall()
+    return {value: orjson.loads(outputs) for value, outputs in rows}
+
+
 ActivityContext = AbstractContextManager[Activity]

@@ -4,6 +4,7 @@ A connection lives for one `read()` or `write()` block, milliseconds long, becau
 process while it is held: long work (reading files, scoring, training) happens between blocks.
 """
 
+import hashlib
 import os
 import shutil
 import threading
@@ -164,6 +165,16 @@ def publish(staged: Path, final: Path) -> None:
     final.parent.mkdir(parents=True, exist_ok=True)
     staged.rename(final)
     _fsync(final.parent)
+
+
+def file_hashes(root: Path, folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in `folder`, by its path relative to `root`."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as handle:
+                found[path.relative_to(root).as_posix()] = hashlib.file_digest(handle, "sha256").hexdigest()
+    return found
 
 
 def _fsync(path: Path) -> None:

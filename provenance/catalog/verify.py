@@ -91,7 +91,8 @@ def _head(con: "duckdb.DuckDBPyConnection", catalog: "Catalog") -> Iterator[Find
 
 def _seals(con: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:
     """Rows that changed, appeared or went since the activity that wrote them ended."""
-    for table, sealed in chain.SEALED.items():
+    covers = dict(con.execute("SELECT activity_id, rows FROM seal WHERE table_name = ?", [chain.COVERS]).fetchall())
+    for number, (table, sealed) in enumerate(chain.SEALED.items()):
         known: dict[UUID, tuple[int, str]] = {
             row[0]: (row[1], row[2])
             for row in con.execute(
@@ -99,7 +100,8 @@ def _seals(con: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:
             ).fetchall()
         }
         for activity_id, rows, sha256 in list(_sealed_anew(con, table)):
-            if known.pop(activity_id, None) != (rows, sha256):
+            older = activity_id not in known and number >= covers.get(activity_id, chain.SEALED_FIRST)
+            if known.pop(activity_id, None) != (rows, sha256) and not older:
                 yield from _changed_rows(con, table, activity_id)
         for activity_id, (rows, _) in known.items():
             if _may_lack_rows(con, sealed, activity_id):
@@ -112,6 +114,24 @@ def _seals(con: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:
             f"WHERE {sealed.activity} NOT IN (SELECT activity_id FROM activity)"
         ).fetchall():
             yield Finding(check="seal", where=f"{table} of activity {activity_id}", what="no such activity")
+
+
+def not_sealed(catalog: "Catalog") -> Iterator[str]:
+    """Which rows are older than the seal of their table, so that a change to them would not be found."""
+    with catalog.read() as con:
+        for number, (table, sealed) in enumerate(chain.SEALED.items()):
+            if number < chain.SEALED_FIRST:
+                continue
+            rows = con.execute(
+                f"""
+                SELECT count(*) FROM {sealed.source} WHERE {sealed.activity} IN (
+                    SELECT activity_id FROM ledger_entry
+                    EXCEPT SELECT activity_id FROM seal WHERE table_name = ? AND rows > ?)
+                """,  # noqa: S608
+                [chain.COVERS, number],
+            ).fetchall()[0][0]
+            if rows:
+                yield f"{table}: {rows} rows are older than its seal"
 
 
 def _sealed_anew(con: "duckdb.DuckDBPyConnection", table: str) -> Iterator[tuple[UUID, int, str]]:

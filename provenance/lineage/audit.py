@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from provenance.catalog.corpora import CorpusInfo, get_corpus, list_corpora
 from provenance.catalog.finding import Finding
-from provenance.catalog.ledger import outputs_of
+from provenance.catalog.ledger import newest_outputs, outputs_of
 from provenance.catalog.mixes import MixInfo, get_mix, list_mixes, mix_rows
 from provenance.catalog.snapshots import (
     SnapshotInfo,
@@ -22,8 +22,8 @@ from provenance.catalog.snapshots import (
     snapshot_in_ledger,
     snapshot_root,
 )
-from provenance.catalog.store import Catalog
-from provenance.catalog.verify import check_rows, corpus_leaves, shard_rows
+from provenance.catalog.store import Catalog, file_hashes
+from provenance.catalog.verify import check_rows, corpus_leaves, not_sealed, shard_rows
 from provenance.errors import CheckFailedError, DataError, ProvenanceError
 from provenance.ids import document_id_bytes, sha256_text
 from provenance.lineage import signing
@@ -50,6 +50,10 @@ def verify(
     if ref is None:
         say("ledger, seals, tags")
         yield from check_rows(catalog)
+        for rows in not_sealed(catalog):
+            say(f"not covered: {rows}")
+        say("detectors")
+        yield from check_detectors(catalog, say)
         corpora, mixes, snapshots = (
             list_corpora(catalog, every_version=True),
             list_mixes(catalog),
@@ -70,6 +74,23 @@ def verify(
     for snapshot in snapshots:
         say(f"snapshot {snapshot.name}")
         yield from check_snapshot(catalog, snapshot, public_key)
+
+
+def check_detectors(catalog: Catalog, say: Callable[[str], None]) -> Iterator[Finding]:
+    """The files of detectors trained here, against what the newest training of each noted of them."""
+    trained = newest_outputs(catalog, "detector train", "detector")
+    parent = catalog.root / "detectors"
+    there = {path.name for path in parent.iterdir() if path.is_dir()} if parent.exists() else set()
+    for name in sorted(there | trained.keys()):
+        noted = dict(output.split(" sha256:") for output in trained.get(name, []) if " sha256:" in output)
+        if not noted:
+            say(f"not covered: no training noted the hashes of the files of detector {name}")
+            continue
+        found = {f"file:{path}": digest for path, digest in file_hashes(catalog.root, parent / name).items()}
+        for file in sorted(found.keys() | noted.keys()):
+            if found.get(file) != noted.get(file):
+                what = "is missing" if file not in found else "was added" if file not in noted else "was changed"
+                yield Finding(check="detector", where=f"detector {name}", what=f"{Path(file).name} {what}")
 
 
 def check_corpus(catalog: Catalog, info: CorpusInfo) -> Iterator[Finding]:
