@@ -175,7 +175,10 @@ def show(catalog: "Catalog", out: Output, ref: str) -> None:
 @dry_run_option
 @with_catalog
 def rm(catalog: "Catalog", ref: str, *, dry_run: bool) -> None:
-    """Delete the texts of corpus REF and hide it. Its ids, hashes, tags and lineage stay for audit."""
+    """Delete the texts of corpus REF and hide it. Its ids, hashes, tags and lineage stay for audit.
+
+    Refused while a built mix or a snapshot holds it.
+    """
     from provenance.corpus.remove import remove
 
     info = remove(catalog, ref, dry_run=dry_run)

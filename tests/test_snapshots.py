@@ -120,6 +120,15 @@ def test_a_checkout_has_the_texts_and_tags_of_that_moment(two, tmp_path):
         checkout(two, "a", tmp_path / "out")
 
 
+def test_a_corpus_version_that_a_snapshot_names_is_not_removed(two, run, tmp_path):
+    refused = run("corpus", "rm", "web@1")
+    assert refused.exit_code == 2
+    assert "web@1 is part of snapshot:a, which could not be checked out without it" in refused.stderr
+    assert "hint: keep it: snapshots stay" in refused.stderr
+    assert run("corpus", "rm", "web@1", "--dry-run").exit_code == 2
+    assert run("snapshot", "checkout", "a", tmp_path / "out").exit_code == 0
+
+
 def test_an_empty_catalog_can_be_named_and_compared(catalog):
     create_snapshot(catalog, "nothing")
     assert get_snapshot(catalog, "nothing").corpora == []
