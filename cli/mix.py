@@ -77,7 +77,7 @@ def lock(catalog: "Catalog", out: Output, policy: str, output: Path | None, *, c
 @click.argument("lock_file", type=click.Path(path_type=Path), metavar="LOCK")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the texts to this file or folder.")
 @click.option("--as", "as_", type=click.Choice(FORMATS), help="Format of the output. Default: what its ending says.")
-@click.option("--locked", is_flag=True, help="Fail if anything drifted. Default: draw anew and update LOCK.")
+@click.option("--locked", is_flag=True, help="Build the very documents of LOCK or fail. Default: draw anew.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Shards read at a time.")
 @dry_run_option
 @with_output
@@ -95,12 +95,17 @@ def build(
 ) -> None:
     """Record the mix of LOCK in the catalog, and with -o write its texts in training order.
 
+    The policy of LOCK is drawn anew from the catalog as it is, and LOCK is updated if that gives something else; what
+    changed is said. With --locked exactly the documents of LOCK are built, byte for byte, or none where their corpora
+    are not here as they were (for Parquet, where another version would write it); how many of them would no longer be
+    drawn, because tags changed since, is said.
+
     \b
     provenance mix build human-first.lock.json --locked -o train.parquet
     provenance mix build human-first.lock.json -o shards --as mds
     """
     from provenance.mixing.build import build_mix
-    from provenance.mixing.lock import read_lock
+    from provenance.mixing.lock import document_names, read_lock
 
     wanted = read_lock(lock_file)
     with progress_bar(wanted.name, total=wanted.documents) as (bar, task):
@@ -116,11 +121,17 @@ def build(
         )
     for drift in result.drift:
         note(f"drifted: {drift}")
-    if result.lock != wanted and not dry_run:
-        staged = lock_file.with_name(f".{lock_file.name}.part")
-        staged.write_bytes(result.lock.canonical())
-        staged.replace(lock_file)
-        note(f"drew anew and updated {lock_file}")
+    for reason, count in result.unfit.items():
+        note(f"{count:,} of {len(document_names(wanted)):,} documents {reason}; without --locked the mix is drawn anew")
+    if result.lock != wanted:
+        if not dry_run:
+            staged = lock_file.with_name(f".{lock_file.name}.part")
+            staged.write_bytes(result.lock.canonical())
+            staged.replace(lock_file)
+        changed = f"{result.entered:,} documents entered, {result.left:,} left"
+        if not (result.entered or result.left):
+            changed = "the same documents, described otherwise"
+        note(f"{'would draw anew and update' if dry_run else 'drew anew and updated'} {lock_file}: {changed}")
     ref = result.mix.ref if result.mix else wanted.name
     verb = "would build" if dry_run else "built"
     text = f"{verb} mix:{ref}: {result.documents:,} documents, lock sha256 {result.lock.sha256}"
@@ -131,6 +142,9 @@ def build(
         "documents": result.documents,
         "lock_sha256": result.lock.sha256,
         "drift": [str(drift) for drift in result.drift],
+        "entered": result.entered,
+        "left": result.left,
+        "unfit": result.unfit,
         "path": output,
         "format": result.written.format if result.written else None,
         "sha256": result.written.sha256 if result.written else None,

@@ -6,12 +6,15 @@ import random
 import shutil
 from collections import Counter
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import rfc8785
 
+from provenance import tables
 from provenance.catalog.mixes import get_mix
 from provenance.catalog.store import Catalog
+from provenance.catalog.tags import write_tags
 from provenance.corpus.ingest import add_corpus
 from provenance.corpus.prepare import Fields
 from provenance.errors import CheckFailedError, ConfigError, DataError, NotFoundError, QueryError
@@ -263,6 +266,72 @@ def test_a_lock_whose_corpus_changed_is_refused_and_says_what_drifted(catalog, t
     assert again.written.rows == 20
 
 
+def retag(catalog, sql, origin):
+    """Let a reviewer say of the documents that `sql` gives that they are of `origin`."""
+    with catalog.read() as con:
+        ids = [row[0].bytes for row in con.execute(f"SELECT doc_id FROM documents WHERE {sql}").fetchall()]
+    n = len(ids)
+    columns = {"origin": [origin] * n, "p_model": [None] * n, "basis": ["asserted"] * n, "rule": ["r"] * n}
+    with catalog.activity("tag set", {}) as activity, activity.commit() as con:
+        write_tags(con, pa.table({"doc_id": tables.uuids(ids), **columns}), activity)
+
+
+def test_without_locked_a_mix_is_drawn_anew_when_tags_changed_and_with_it_the_locked_bytes_are_built(
+    catalog, tmp_path, run_on
+):
+    lock = make_lock(plan_mix(catalog, HALF))
+    path = tmp_path / "p.lock.json"
+    path.write_bytes(lock.canonical())
+    first = build_mix(catalog, lock, output=tmp_path / "first.parquet", locked=True)
+    assert first.unfit == {}
+    untouched = build_mix(catalog, lock)
+    assert (untouched.lock, untouched.entered, untouched.left) == (lock, 0, 0)
+    human = {name for group in lock.lines[0].groups for name in group.documents}
+    lost = sorted(human)[:4]
+    retag(catalog, f"replace(doc_id::VARCHAR, '-', '') IN {tuple(lost)}", "model")
+    again = build_mix(catalog, lock, output=tmp_path / "again.parquet", locked=True)
+    assert again.unfit == {"no longer match their share": 4}
+    assert (again.lock, again.written.sha256) == (lock, first.written.sha256)
+    dry = run_on(catalog, "mix", "build", path, "--dry-run").stderr
+    said = run_on(catalog, "mix", "build", path, "--locked").stderr
+    assert path.read_bytes() == lock.canonical()
+    assert "4 of 20 documents no longer match their share" in said
+    told = run_on(catalog, "mix", "build", path).stderr
+    redrawn = read_lock(path)
+    entered, left = set(drawn(redrawn)) - set(drawn(lock)), set(drawn(lock)) - set(drawn(redrawn))
+    assert set(lost) <= left | {name for group in redrawn.lines[1].groups for name in group.documents}
+    changed = f"{len(entered)} documents entered, {len(left)} left"
+    assert f"drew anew and updated {path}: {changed}" in told.replace("\n", " ")
+    assert f"would draw anew and update {path}: {changed}" in dry.replace("\n", " ")
+    assert make_lock(plan_mix(catalog, HALF)) == redrawn
+
+
+def test_a_mix_whose_policy_finds_nothing_any_more_is_built_with_locked_alone(catalog):
+    lock = make_lock(plan_mix(catalog, HALF))
+    retag(catalog, "true", "model")
+    with pytest.raises(ConfigError, match="asks for 10 documents and only 0 match") as caught:
+        build_mix(catalog, lock)
+    assert "--locked" in caught.value.hint
+    assert build_mix(catalog, lock, locked=True).unfit == {"no longer match their share": 10}
+
+
+def test_a_corpus_that_was_added_and_is_not_drawn_from_leaves_the_lock_as_it_is(catalog, tmp_path):
+    rule = policy({"where": "corpus = 'h'", "take": "all"})
+    lock = make_lock(plan_mix(catalog, rule))
+    (tmp_path / "more.jsonl").write_text('{"text": "more"}\n')
+    add_corpus(catalog, "more", [str(tmp_path / "more.jsonl")], Fields())
+    assert make_lock(plan_mix(catalog, rule)) != lock
+    assert build_mix(catalog, lock).lock == lock
+
+
+def test_locked_text_that_held_out_text_reaches_by_now_is_said(catalog, tmp_path):
+    lock = make_lock(plan_mix(catalog, policy({"where": "corpus = 'h'", "take": "all"})))
+    (tmp_path / "eval.jsonl").write_text(json.dumps({"text": HUMAN[0]["text"]}) + "\n")
+    add_corpus(catalog, "eval", [str(tmp_path / "eval.jsonl")], Fields(), held_out=True)
+    built = build_mix(catalog, lock, locked=True)
+    assert (built.documents, built.unfit) == (60, {"are reached by held-out text": 1})
+
+
 def test_a_missing_corpus_is_drift(catalog, tmp_path):
     lock = make_lock(plan_mix(catalog, HALF))
     (tmp_path / "b").mkdir()
@@ -278,8 +347,6 @@ def test_another_parquet_writer_is_drift_for_parquet_alone(catalog, tmp_path):
 
 
 def test_a_text_that_changed_on_disk_stops_the_build(catalog, tmp_path):
-    import pyarrow as pa
-
     lock = make_lock(plan_mix(catalog, policy({"where": "corpus = 'h'", "take": "all"})))
     path = next((catalog.root / "corpora" / "h").rglob("*.parquet"))
     table = pq.read_table(path)

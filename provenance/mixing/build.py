@@ -7,7 +7,7 @@ workers nor how documents lie in shards changes a byte of the result.
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock as Mutex
 from typing import Any
@@ -19,13 +19,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from provenance.catalog.corpora import CorpusInfo, list_corpora
-from provenance.catalog.mixes import MixInfo, insert_mix, list_mixes, locate
+from provenance.catalog.mixes import MixInfo, insert_mix, list_mixes, locate, read_pool
+from provenance.catalog.pool import PoolEvaluator
 from provenance.catalog.store import Catalog
 from provenance.corpus.export import Written, export, format_of
-from provenance.errors import CheckFailedError, DataError
+from provenance.errors import CheckFailedError, ConfigError, DataError
 from provenance.ids import sha256_text
-from provenance.mixing.lock import Lock, LockedRows, locked_rows, make_lock, parquet_writer_version
-from provenance.mixing.plan import plan_mix
+from provenance.mixing.lock import (
+    Group,
+    Lock,
+    LockedRows,
+    document_names,
+    locked_rows,
+    make_lock,
+    parquet_writer_version,
+)
+from provenance.mixing.plan import MixPlan, looks_around, named_columns, plan_mix
+from provenance.mixing.policy import Share
 
 SLICE_BYTES = 128 * 1024 * 1024
 
@@ -69,6 +79,12 @@ class BuildResult:
     drift: list[Drift]
     written: Written | None
     documents: int
+    entered: int
+    """Documents that the lock which was given does not name."""
+    left: int
+    """Documents that it names and that were not built."""
+    unfit: dict[str, int]
+    """Documents that were built because the lock names them and would not be drawn today, by reason."""
 
 
 def find_drift(catalog: Catalog, lock: Lock) -> tuple[list[CorpusInfo], list[Drift]]:
@@ -125,8 +141,10 @@ def build_mix(
 ) -> BuildResult:
     """Record the mix of `lock` and, with `output`, write its texts.
 
-    If the catalog has drifted from the lock, raises CheckFailedError with `locked`; else the policy is drawn anew and
-    the result holds the new lock. Raises DataError when a text is not what its hash says.
+    With `locked`, exactly the documents of the lock are built, whatever their tags say by now, and CheckFailedError is
+    raised where that cannot be done. Without, the policy is drawn anew from the catalog as it is, and where that gives
+    something else the result holds the new lock. Raises DataError when a text is not what its hash says, and what
+    `plan_mix` raises.
     """
     chosen = format_of(output, format) if output is not None else None
     corpora, drift = find_drift(catalog, lock)
@@ -137,11 +155,22 @@ def build_mix(
             f"the mix cannot be rebuilt as locked; {'; '.join(map(str, drift))}",
             hint="add the corpora as they were (or install that writer), or build without --locked to draw anew",
         )
-    if drift:
-        plan = plan_mix(catalog, lock.mix_policy())
-        lock, corpora = make_lock(plan), plan.corpora
+    given = document_names(lock)
+    unfit: dict[str, int] = {}
+    if locked:
+        unfit = _unfit(catalog, corpora, lock)
+    else:
+        plan = _drawn_anew(catalog, lock)
+        anew = make_lock(plan)
+        # How many documents were there to choose from may differ as long as the choice does not.
+        if drift or _members(anew) != _members(lock):
+            lock, corpora = anew, plan.corpora
     rows = locked_rows(lock)
-    result = BuildResult(mix=None, lock=lock, drift=drift, written=None, documents=rows.table.num_rows)
+    built = document_names(lock)
+    result = BuildResult(
+        mix=None, lock=lock, drift=drift, written=None, documents=rows.table.num_rows, entered=len(built - given),
+        left=len(given - built), unfit=unfit,
+    )  # fmt: skip
     if dry_run:
         return result
     params = {"name": lock.name, "lock": lock.sha256, "output": str(output) if output else None, "format": chosen}
@@ -161,7 +190,37 @@ def build_mix(
                 activity.outputs.append(f"mix:{mix.ref}")
         else:
             activity.outputs.append(f"mix:{mix.ref}")
-    return BuildResult(mix=mix, lock=lock, drift=drift, written=written, documents=rows.table.num_rows)
+    return replace(result, mix=mix, written=written)
+
+
+def _drawn_anew(catalog: Catalog, lock: Lock) -> MixPlan:
+    try:
+        return plan_mix(catalog, lock.mix_policy())
+    except ConfigError as error:
+        raise ConfigError(
+            error.message, hint=f"{error.hint}; or build with --locked the documents that the lock names"
+        ) from error
+
+
+def _members(lock: Lock) -> list[tuple[int, str | None, list[Group]]]:
+    """What a lock chose and what it says of it."""
+    return [(line.share, line.group, line.groups) for line in lock.lines if line.groups]
+
+
+def _unfit(catalog: Catalog, corpora: Sequence[CorpusInfo], lock: Lock) -> dict[str, int]:
+    """How many of the lock's documents its policy would not draw from the same corpora today, by reason."""
+    policy = lock.mix_policy()
+    pool = read_pool(catalog, corpora, named_columns(policy), ordered=looks_around(policy)).table
+    with PoolEvaluator() as evaluator:
+        said = evaluator.evaluate(pool, [Share(where=line.where, take="all") for line in lock.lines], policy=lock.name)
+    found = {"are reached by held-out text": 0, "no longer match their share": 0}
+    known = pool["doc_id"].cast(pa.binary(16)).combine_chunks()
+    for line, value in zip(lock.lines, said, strict=True):
+        ids = pa.array([bytes.fromhex(name) for group in line.groups for name in group.documents], pa.binary(16))
+        at = pc.index_in(ids, value_set=known)
+        found["are reached by held-out text"] += at.null_count
+        found["no longer match their share"] += int(np.sum(~value.matches[at.drop_null().to_numpy()]))
+    return {reason: count for reason, count in found.items() if count}
 
 
 def _same_as_newest(catalog: Catalog, lock: Lock) -> MixInfo | None:

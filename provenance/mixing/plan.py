@@ -79,7 +79,7 @@ def plan_mix(catalog: Catalog, policy: MixPolicy) -> MixPlan:
         # Expressions are checked against all columns, then only those they name are read.
         everything = read_pool(catalog, [], POOL_COLUMNS).table
         evaluator.evaluate(everything, policy.shares, policy=policy.name)
-        pool = read_pool(catalog, corpora, _columns(policy), ordered=_looks_around(policy))
+        pool = read_pool(catalog, corpora, named_columns(policy), ordered=looks_around(policy))
         written_out, lines = expand(policy, pool.table, evaluator)
         values = evaluator.evaluate(pool.table, written_out.shares, policy=policy.name)
     keys = seeds.units(seeds.integer(policy.seed, "mix"), packed_ids(pool.table["doc_id"]))
@@ -118,12 +118,12 @@ def _sql(policy: MixPolicy) -> str:
     )
 
 
-def _looks_around(policy: MixPolicy) -> bool:
+def looks_around(policy: MixPolicy) -> bool:
     """Whether an answer may depend on the order of the rows: ties of an order, windows, subqueries."""
     return any(share.order for share in policy.shares) or bool(re.search(r"\b(over|select|from)\b", _sql(policy), re.I))
 
 
-def _columns(policy: MixPolicy) -> set[str]:
+def named_columns(policy: MixPolicy) -> set[str]:
     """The pool columns the policy's expressions may name."""
     sql = _sql(policy)
     words = {word.lower() for word in re.findall(r"\w+", sql)}
