@@ -15,9 +15,10 @@ from provenance.cli import cli
 
 from provenance import tables
 from provenance.catalog.corpora import get_corpus
-from provenance.catalog.evidence import add_calibration, add_evidence, evidence_of
+from provenance.catalog.evidence import add_calibration, add_evidence, evidence_of, unscored
 from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
+from provenance.tagging import detect
 from provenance.tagging.conformal import HumanReference
 from provenance.tagging.explain import explain
 from provenance.tagging.local import LocalReading
@@ -207,6 +208,28 @@ def test_marks_of_two_keys_both_count_and_a_newer_detector_replaces_the_older(tr
     bits = found["prior_bits"] + sum(piece["bits"] or 0 for piece in found["evidence"])
     assert 1 / (1 + 2**-bits) == pytest.approx(found["p_model"], abs=1e-6)
     assert any(piece["note"] == "kgw.a, p 0.001" for piece in found["evidence"])
+
+
+def test_two_runs_at_a_time_leave_one_row_for_each_score(
+    trained: Run, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = get_corpus(catalog, "crawl")
+
+    def asked_then_overtaken(*args: Any) -> pa.Array:
+        wanted = unscored(*args)
+        if args[3] not in overtaken:
+            overtaken.append(args[3])
+            tag_corpus(Catalog.open(catalog.root), info, detectors=["stack"])
+        return wanted
+
+    overtaken: list[str] = []
+    monkeypatch.setattr(detect, "unscored", asked_then_overtaken)
+    tag_corpus(catalog, info, detectors=["stack"])
+    assert "stack" in overtaken
+    counts = "SELECT count(*), count(DISTINCT (doc_id, kind, name, version)) FROM evidence_row"
+    with catalog.read() as con:
+        rows, distinct = con.execute(counts).fetchall()[0]
+    assert rows == distinct >= info.documents
 
 
 def test_explain_names_the_registered_text_that_a_copy_comes_from(

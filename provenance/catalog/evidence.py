@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from provenance import tables
 from provenance.catalog.corpora import list_corpora
@@ -48,6 +49,26 @@ def add_evidence(con: "duckdb.DuckDBPyConnection", rows: pa.Table, activity_id: 
         )
     finally:
         con.unregister("new_evidence")
+
+
+def add_scores(con: "duckdb.DuckDBPyConnection", rows: pa.Table, activity_id: UUID) -> None:
+    """Append a detector's rows, but for those that another process has added since this one asked what is unscored.
+
+    Part of the caller's transaction.
+    """
+    con.register("new_scores", rows)
+    try:
+        missing = con.sql(
+            """
+            SELECT doc_id::BLOB AS doc_id FROM new_scores ANTI JOIN evidence_row USING (doc_id, kind, name, version)
+            """
+        ).to_arrow_table()["doc_id"]
+    finally:
+        con.unregister("new_scores")
+    if len(missing) < rows.num_rows:
+        ids = rows["doc_id"].cast(pa.binary(16))
+        rows = rows.filter(pc.is_in(ids, value_set=missing.combine_chunks().cast(pa.binary(16))))
+    add_evidence(con, rows, activity_id)
 
 
 def evidence_of(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from provenance import tables
 from provenance.catalog.corpora import CorpusInfo
-from provenance.catalog.evidence import add_evidence, document_columns, unscored
+from provenance.catalog.evidence import add_scores, document_columns, unscored
 from provenance.catalog.ledger import Activity
 from provenance.catalog.store import Catalog
 from provenance.corpus.texts import iter_texts
@@ -82,7 +82,7 @@ def read_metadata(catalog: Catalog, activity: Activity, info: CorpusInfo, detect
         log_lr = to_log_lr(detector.kind, "log_lr", scores[speaks], None)
         rows = _rows(detector, doc_ids, scores[speaks], log_lr, [None] * len(speaks))
         with catalog.write() as con:
-            add_evidence(con, rows, activity.activity_id)
+            add_scores(con, rows, activity.activity_id)
     return Detected(
         detector=detector.name,
         version=detector.version,
@@ -106,7 +106,7 @@ def _commit(
     log_lr[[reason is not None for reason in reasons]] = np.nan
     details = [orjson.dumps({"abstained": reason}).decode() if reason else None for reason in reasons]
     with catalog.write() as con:
-        add_evidence(con, _rows(detector, ids, scores, log_lr, details), activity.activity_id)
+        add_scores(con, _rows(detector, ids, scores, log_lr, details), activity.activity_id)
 
 
 def _why_not(texts: list[str], scores: NDArray[np.float64], reading: Reading | None) -> list[str | None]:
