@@ -12,7 +12,7 @@ import pytest
 import rfc8785
 
 from provenance import tables
-from provenance.catalog.mixes import get_mix
+from provenance.catalog.mixes import POOL_COLUMNS, get_mix
 from provenance.catalog.store import Catalog
 from provenance.catalog.tags import write_tags
 from provenance.corpus.ingest import add_corpus
@@ -376,6 +376,25 @@ def test_a_text_that_changed_on_disk_stops_the_build(catalog, tmp_path):
 def test_bad_shares_are_refused_before_anything_is_written(catalog, share, error, message):
     with pytest.raises(error, match=message):
         plan_mix(catalog, policy(share))
+
+
+def test_the_hint_for_a_wrong_group_column_lists_every_column_that_would_do(catalog):
+    with pytest.raises(ConfigError, match="by = 'nope' is no column") as caught:
+        plan_mix(catalog, policy({"take": "all", "by": "nope"}))
+    listed = caught.value.hint.removeprefix("columns: ").split(", ")
+    assert listed == list(POOL_COLUMNS)
+    assert plan_mix(catalog, policy({"take": "all", "by": "source"})).documents == 120
+
+
+def test_a_shortfall_says_how_many_documents_held_out_text_took_away(catalog, tmp_path):
+    (tmp_path / "eval.jsonl").write_text("".join(json.dumps({"text": r["text"]}) + "\n" for r in HUMAN[:5]))
+    add_corpus(catalog, "eval", [str(tmp_path / "eval.jsonl")], Fields(), held_out=True)
+    with pytest.raises(ConfigError) as caught:
+        plan_mix(catalog, policy({"where": "corpus = 'h'", "take": 60}))
+    assert caught.value.message.endswith(
+        "asks for 60 documents and only 55 match; 5 documents of the pool are left out because held-out text "
+        "reaches them"
+    )
 
 
 @pytest.mark.parametrize(

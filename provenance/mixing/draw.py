@@ -17,6 +17,10 @@ from provenance.mixing.policy import Budget, MixPolicy
 Rows = NDArray[np.int64]
 
 
+class ShortfallError(ConfigError):
+    """The pool has not what a share asks for."""
+
+
 class ShareValues(Protocol):
     """What one share's SQL says about each row; `catalog.pool.Evaluated` is one."""
 
@@ -58,7 +62,7 @@ def draw(
     budget: Budget | None = None,
     numbers: Sequence[int] | None = None,
 ) -> Draw:
-    """The rows `policy` takes. `budget` replaces the policy's own. Raises ConfigError when a share cannot be met.
+    """The rows `policy` takes. `budget` replaces the policy's own. Raises ShortfallError when a share cannot be met.
 
     `numbers` says which share of the policy file each line is of, from 0, where groups were written out.
 
@@ -242,9 +246,9 @@ def _spread(fractions: dict[int, float], missing: int, add: Callable[[int, int],
     return missing
 
 
-def _short(name: str, wanted: int, found: int, unit: str, *, too_long: int = 0) -> ConfigError:
+def _short(name: str, wanted: int, found: int, unit: str, *, too_long: int = 0) -> ShortfallError:
     longer = f"; {too_long} longer documents do not fit" if too_long else ""
-    return ConfigError(
+    return ShortfallError(
         f"{name} asks for {wanted} {unit} and only {found} match{longer}",
         hint='lower the budget or the share, or set on_shortfall = "fill" or "upsample"',
     )

@@ -15,9 +15,9 @@ from provenance.catalog.mixes import POOL_COLUMNS, never_compared, pool_corpora,
 from provenance.catalog.pool import PoolEvaluator
 from provenance.catalog.store import Catalog
 from provenance.errors import ConfigError
-from provenance.mixing.draw import Draw, draw
+from provenance.mixing.draw import Draw, ShortfallError, draw
 from provenance.mixing.policy import MixPolicy
-from provenance.mixing.quotas import Line, expand
+from provenance.mixing.quotas import Line, check_groups, expand
 
 _ALWAYS = ("origin", "generation", "subgroup", "corpus")
 """Columns every plan reads: they are pinned in the lock, or part of what the plan shows."""
@@ -79,13 +79,22 @@ def plan_mix(catalog: Catalog, policy: MixPolicy) -> MixPlan:
         # Expressions are checked against all columns, then only those they name are read.
         everything = read_pool(catalog, [], POOL_COLUMNS).table
         evaluator.evaluate(everything, policy.shares, policy=policy.name)
+        check_groups(policy, POOL_COLUMNS)
         pool = read_pool(catalog, corpora, named_columns(policy), ordered=looks_around(policy))
         written_out, lines = expand(policy, pool.table, evaluator)
         values = evaluator.evaluate(pool.table, written_out.shares, policy=policy.name)
     keys = seeds.units(seeds.integer(policy.seed, "mix"), packed_ids(pool.table["doc_id"]))
     n_tokens = pool.table["n_tokens"].to_numpy()
     numbers = [line.share for line in lines]
-    drawn = draw(written_out, values, keys=keys, n_tokens=n_tokens, numbers=numbers)
+    try:
+        drawn = draw(written_out, values, keys=keys, n_tokens=n_tokens, numbers=numbers)
+    except ShortfallError as error:
+        if not pool.held_out:
+            raise
+        left_out = (
+            f"{sum(pool.held_out.values())} documents of the pool are left out because held-out text reaches them"
+        )
+        raise ShortfallError(f"{error.message}; {left_out}", hint=error.hint) from error
     if len(drawn.rows) == 0:
         raise ConfigError(
             f"policy {policy.name!r} draws nothing from {len(corpora)} corpora",

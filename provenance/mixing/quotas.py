@@ -1,7 +1,7 @@
 """Per-group quotas of a share, written out as one line per group before anything is drawn. Knows no catalog."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,6 +43,7 @@ def expand(policy: MixPolicy, pool: pa.Table, evaluator: _Evaluator) -> tuple[Mi
     """
     if all(share.by is None for share in policy.shares):
         return policy, [Line(share=i, group=None) for i in range(len(policy.shares))]
+    check_groups(policy, pool.column_names)
     shares: list[Share] = []
     lines: list[Line] = []
     for i, share in enumerate(policy.shares):
@@ -69,12 +70,19 @@ def expand(policy: MixPolicy, pool: pa.Table, evaluator: _Evaluator) -> tuple[Mi
     return policy.model_copy(update={"shares": shares}), lines
 
 
+def check_groups(policy: MixPolicy, columns: Collection[str]) -> None:
+    """Raises ConfigError when a share's `by` is none of the columns."""
+    for i, share in enumerate(policy.shares):
+        if share.by is not None and (not _COLUMN.fullmatch(share.by) or share.by not in columns):
+            raise ConfigError(
+                f"share {i + 1} of policy {policy.name!r}: by = {share.by!r} is no column of the pool",
+                hint=f"columns: {', '.join(columns)}",
+            )
+
+
 def _parts(policy: MixPolicy, i: int, share: Share, pool: pa.Table, evaluator: _Evaluator) -> dict[str, float]:
     """Each group and its part of the share; equal parts of the groups that occur unless quotas are given."""
     name = f"share {i + 1} of policy {policy.name!r}"
-    if share.by is None or not _COLUMN.fullmatch(share.by) or share.by not in pool.column_names:
-        columns = ", ".join(pool.column_names)
-        raise ConfigError(f"{name}: by = {share.by!r} is no column of the pool", hint=f"columns: {columns}")
     if share.quotas is not None:
         return share.quotas
     matches = evaluator.evaluate(pool, [share], policy=policy.name)[0].matches
