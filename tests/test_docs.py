@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from provenance.cli import cli
 
 from provenance.mixing.policy import load_policy
 from provenance.recursion.config import load_experiments
+from provenance.tagging.rules import Rules
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -38,6 +40,14 @@ def test_the_generated_pages_are_what_the_program_says_now(monkeypatch: pytest.M
     spec.loader.exec_module(module)
     stale = [path.name for path, text in module.pages().items() if path.read_text(encoding="utf-8") != text]
     assert stale == [], "run: make docs"
+
+
+def test_the_rules_that_the_how_to_shows_are_all_there_are_with_their_defaults() -> None:
+    text = (ROOT / "docs" / "how-to.md").read_text(encoding="utf-8")
+    shown = tomllib.loads(
+        text.partition("change how evidence becomes a tag")[2].partition("```toml")[2].partition("```")[0]
+    )
+    assert shown == {name: getattr(Rules(), name) for name in Rules.__slots__}
 
 
 @pytest.mark.parametrize("path", ALL_COMMANDS)
