@@ -2,8 +2,8 @@
 
 The reference formula: unit-length features, principal components that carry 90 % of the variance, k-means over both
 clouds, the divergence frontier of the two cluster histograms at scale 5, and the area under it. The features are the
-generation-0 model's, not GPT-2-large's: values compare within one experiment, not with published ones. A tiny model from
-scratch hardly sees word order: real text with its tokens shuffled may score like real text (the lab log has numbers).
+generation-0 model's, not GPT-2-large's: values compare within one experiment, not with published ones. A tiny model
+from scratch hardly sees word order: shuffle the tokens of real text and it may score like real text (see the lab log).
 """
 
 import numpy as np
