@@ -21,7 +21,7 @@ def collect(experiment: str) -> dict[str, Any]:
     with Catalog.find(Path.cwd()).read() as con:
         rows = con.execute(
             """
-            SELECT m.metric || coalesce(' ' || m.subgroup, ''), r.policy, r.seed, list(m.value ORDER BY m.generation)
+            SELECT rtrim(m.metric || ' ' || m.subgroup), r.policy, r.seed, list(m.value ORDER BY m.generation)
             FROM metrics m JOIN runs r USING (run_id)
             WHERE r.experiment = ? AND NOT list_contains(?, m.metric) GROUP BY ALL ORDER BY ALL
             """,

@@ -172,16 +172,17 @@ def show(catalog: "Catalog", out: Output, ref: str) -> None:
 
 @corpus.command()
 @click.argument("ref")
+@click.option("--force", is_flag=True, help="Even if a mix or a snapshot holds it, which cannot be made again then.")
 @dry_run_option
 @with_catalog
-def rm(catalog: "Catalog", ref: str, *, dry_run: bool) -> None:
+def rm(catalog: "Catalog", ref: str, *, force: bool, dry_run: bool) -> None:
     """Delete the texts of corpus REF and hide it. Its ids, hashes, tags and lineage stay for audit.
 
-    Refused while a built mix or a snapshot holds it.
+    Refused while a built mix or a snapshot holds it; --force is for texts that must go whatever they are part of.
     """
     from provenance.corpus.remove import remove
 
-    info = remove(catalog, ref, dry_run=dry_run)
+    info = remove(catalog, ref, force=force, dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"
     click.echo(f"{verb} {info.ref}: {info.documents:,} documents, {human_bytes(info.bytes)}")
 

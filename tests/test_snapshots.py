@@ -123,10 +123,20 @@ def test_a_checkout_has_the_texts_and_tags_of_that_moment(two, tmp_path):
 def test_a_corpus_version_that_a_snapshot_names_is_not_removed(two, run, tmp_path):
     refused = run("corpus", "rm", "web@1")
     assert refused.exit_code == 2
-    assert "web@1 is part of snapshot:a, which could not be checked out without it" in refused.stderr
-    assert "hint: keep it: snapshots stay" in refused.stderr
+    assert "web@1 is part of snapshot:a, which could not be made again without it" in refused.stderr
+    assert "--force" in refused.stderr
     assert run("corpus", "rm", "web@1", "--dry-run").exit_code == 2
     assert run("snapshot", "checkout", "a", tmp_path / "out").exit_code == 0
+
+
+def test_texts_that_must_go_go_and_the_catalog_says_that_they_did(two, run, tmp_path):
+    for version in ("web@2", "web@1"):
+        assert run("corpus", "rm", version, "--force").exit_code == 0
+    assert not list(two.root.glob("corpora/web*/**/*.parquet"))
+    refused = run("snapshot", "checkout", "a", tmp_path / "out")
+    assert refused.exit_code == 2
+    assert "corpus web@1 was removed on " in refused.stderr
+    assert run("verify").exit_code == 0
 
 
 def test_an_empty_catalog_can_be_named_and_compared(catalog):

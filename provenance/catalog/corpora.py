@@ -83,6 +83,17 @@ def get_corpus(catalog: "Catalog", ref: str) -> CorpusInfo:
     for info in known:
         if info.corpus == name and (info.version == int(version) if at else info.latest):
             return info
+    with catalog.read() as con:
+        gone = con.execute(
+            "SELECT version, removed_at FROM corpus WHERE corpus = ? AND ? IN ('', version::VARCHAR) "
+            "AND removed_at IS NOT NULL ORDER BY version DESC LIMIT 1",
+            [name, version],
+        ).fetchone()
+    if gone:
+        raise NotFoundError(
+            f"corpus {name}@{gone[0]} was removed on {gone[1]:%Y-%m-%d}",
+            hint="its texts are gone; what is known of it is in the view all_documents and in: provenance log",
+        )
     if at and any(i.corpus == name for i in known):
         versions = ", ".join(str(i.version) for i in known if i.corpus == name)
         raise NotFoundError(f"corpus {name!r} has no version {version}", hint=f"it has {versions}")

@@ -8,29 +8,26 @@ from provenance.catalog.store import Catalog
 from provenance.errors import UsageError
 
 
-def remove(catalog: Catalog, ref: str, *, dry_run: bool = False) -> CorpusInfo:
-    """Hide `ref` and delete its shards. Raises UsageError when a mix draws from it or a snapshot names it."""
+def remove(catalog: Catalog, ref: str, *, force: bool = False, dry_run: bool = False) -> CorpusInfo:
+    """Hide `ref` and delete its shards. Raises UsageError when a mix or a snapshot holds it, unless `force`."""
     info = get_corpus(catalog, ref)
-    used = mixes_using(catalog, info)
-    if used:
-        raise UsageError(
-            f"{info.ref} is part of {', '.join(used)}, which could not be rebuilt without it",
-            hint="keep it, or build those mixes without it first",
-        )
-    named = [
-        f"snapshot:{snapshot.name}"
-        for snapshot in list_snapshots(catalog)
-        if any((part["corpus"], part["version"]) == (info.corpus, info.version) for part in snapshot.corpora)
+    holders = [
+        *mixes_using(catalog, info),
+        *(
+            f"snapshot:{snapshot.name}"
+            for snapshot in list_snapshots(catalog)
+            if any((part["corpus"], part["version"]) == (info.corpus, info.version) for part in snapshot.corpora)
+        ),
     ]
-    if named:
+    if holders and not force:
         raise UsageError(
-            f"{info.ref} is part of {', '.join(named)}, which could not be checked out without it",
-            hint="keep it: snapshots stay; to go on without its texts, add the other corpora to a new catalog",
+            f"{info.ref} is part of {', '.join(holders)}, which could not be made again without it",
+            hint="keep it, or if its texts must go, whatever they are part of: --force",
         )
     if dry_run:
         return info
     folders = {path.parent for path in shard_paths(catalog, info)}
-    with catalog.activity("corpus rm", {"ref": info.ref}) as activity:
+    with catalog.activity("corpus rm", {"ref": info.ref, "force": force}) as activity:
         activity.inputs.append(f"corpus:{info.ref}")
         with activity.commit() as con:
             remove_corpus(con, info, activity.started_at)
