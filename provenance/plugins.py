@@ -201,10 +201,14 @@ class Reference:
     real: Sequence[Arrays]
     model: Any
     """Generation 0's model; at generation 0 the model itself."""
+    real_subgroup: Sequence[str | None] = ()
+    """The subgroup of each real document, where known."""
     held_out: Sequence[str] = ()
     """Human texts no generation has seen."""
     held_out_subgroup: Sequence[str | None] = ()
     """The subgroup of each, where known."""
+    wanted: frozenset[str] | None = None
+    """What metrics will ask for: the rest need not be observed. None: anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +276,7 @@ METRICS = Registry(
         "coefficient_error": "provenance.recursion.metrics.regression:METRIC",
         "component_sd": "provenance.recursion.metrics.mixture:COMPONENT_SD",
         "copied": "provenance.recursion.metrics.copied:METRIC",
+        "detector_auroc": "provenance.recursion.metrics.detection:METRIC",
         "distinct_1": "provenance.recursion.metrics.distinct:DISTINCT_1",
         "distinct_2": "provenance.recursion.metrics.distinct:DISTINCT_2",
         "distinct_3": "provenance.recursion.metrics.distinct:DISTINCT_3",

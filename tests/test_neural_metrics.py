@@ -11,6 +11,7 @@ from scipy.linalg import sqrtm
 
 from provenance.recursion.metrics.classes import coverage, representation
 from provenance.recursion.metrics.copied import copied
+from provenance.recursion.metrics.detection import detector_auroc
 from provenance.recursion.metrics.frechet import frechet_distance, precision, recall
 from provenance.recursion.metrics.latent import latent_sd
 from provenance.recursion.metrics.mauve import frontier_area, mauve
@@ -160,3 +161,10 @@ def test_representation_says_who_vanishes() -> None:
 def test_latent_spread_is_over_samples_and_dimensions() -> None:
     assert latent_sd(np.array([[1.0, -1.0], [1.0, -1.0]])) == 1.0
     assert math.isnan(latent_sd(np.empty((0, 20))))
+
+
+def test_the_detectors_auroc_counts_pairs_and_leaves_out_what_it_did_not_judge() -> None:
+    human = np.array([0.1, 0.4, np.nan, 0.4])
+    assert detector_auroc(human, np.array([0.4, 0.9, np.nan])) == pytest.approx((1 + 0.5 + 0.5 + 3) / 6)
+    assert np.isnan(detector_auroc(human, np.array([np.nan])))
+    assert np.isnan(detector_auroc(np.empty(0), human))

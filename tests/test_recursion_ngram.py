@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provenance.errors import ConfigError, DataError
-from provenance.plugins import Part
+from provenance.plugins import METRICS, Part, Reference
 from provenance.recursion.models import kneser_ney, words
 from provenance.recursion.models.ngram import NgramWorld
 from provenance.recursion.models.spelling import Spelling
@@ -209,3 +209,30 @@ def test_what_the_world_cannot_do_is_refused():
         world.fit([Part(batch=world.encode(["a b"]), weight=0.5)], stream(0))
     with pytest.raises(DataError, match="no words"):
         world.fit([Part(batch=world.encode([""]))], stream(0))
+
+
+NORTH = [f"the sheep on hill {i} graze in snow and wind" for i in range(20)]
+SOUTH = [f"the boats near pier {i} sail in sun and waves" for i in range(20)]
+
+
+def test_who_vanishes_is_measured_against_held_out_texts():
+    """Written from the north alone, the south is gone; nothing is looked at without two subgroups or a metric."""
+    world = NgramWorld([*NORTH, *SOUTH], {"order": 3}, {})
+    real, north = world.encode([*NORTH, *SOUTH]), world.encode(NORTH)
+    model = world.fit([Part(batch=north)], stream(0))
+    samples = world.sample(model, north, stream(1))
+
+    def seen(**more):
+        given = {"real_subgroup": ["north"] * 20 + ["south"] * 20, **more}
+        held_out = ["some sheep in snow", "more sheep, more snow", "some boats in sun", "the waves and the boats"]
+        return world.observe(
+            model, samples, Reference(generation=1, real=[real], model=model, held_out=held_out, **given)
+        )
+
+    found = seen()
+    shares = METRICS.load("representation").measure(*(found[n] for n in METRICS.load("representation").needs))
+    assert {name: share.tolist() for name, share in shares.items()} == {"north": [2.0], "south": [0.0]}
+    assert METRICS.load("class_coverage").measure(*(found[n] for n in METRICS.load("class_coverage").needs)) == [0.5]
+    assert "sample_classes" not in seen(real_subgroup=["north"] * 40)
+    assert "sample_classes" not in seen(wanted=frozenset({"sample_ids"}))
+    assert "sample_classes" in seen(wanted=frozenset({"sample_classes"}))

@@ -187,6 +187,19 @@ def test_a_detector_that_is_a_function_reads_the_texts(evaluator):
     assert said["the red cat sees a car"] == (None, None)
 
 
+def test_the_detector_is_measured_on_what_every_generation_wrote(evaluator):
+    def by_length(texts):
+        return np.array([len(text) / 100 for text in texts])
+
+    world, pool = document_pool(evaluator, detect=by_length)
+    written = step(world, pool, pool.begin(), 0)
+    seen = pool.observe(written)
+    assert seen["human_p_model"].tolist() == [len(text) / 100 for text in TEXTS]
+    assert seen["sample_p_model"].tolist() == [len(text) / 100 for text in world.texts(written.samples)]
+    _, told = document_pool(evaluator, detect=SimulatedDetector(true_positive_rate=0.9, false_positive_rate=0.1))
+    assert told.observe(step(world, told, told.begin(), 0)) == {}
+
+
 def test_tags_of_the_catalog_serve_where_there_is_no_detector(evaluator):
     _, pool = document_pool(evaluator, p_model=[0.25] * len(TEXTS))
     assert set(pool.table(0)["p_model"].to_pylist()) == {0.25}

@@ -67,6 +67,7 @@ class CohortPool:
 
     held_out: Sequence[str] = ()
     held_out_subgroup: Sequence[str | None] = ()
+    real_subgroup: Sequence[str | None] = ()
 
     def __init__(
         self,
@@ -124,6 +125,10 @@ class CohortPool:
         """Let every replica's model write, and add the samples to the pool."""
         samples = [(cohort.subgroup, self._batch(cohort)) for cohort in self._add_model(model, generation)]
         return Written(samples=samples, kept=self._world.weights(model), n=self.writes)
+
+    def observe(self, written: Written) -> dict[str, Any]:  # noqa: ARG002
+        """Nothing: a simulated verdict is as good as it was told to be."""
+        return {}
 
     def restore(self, *, generation: int, record: Arrays, kept: Arrays) -> None:
         """Replay a finished generation: the same cohorts from the same streams, made only when asked for."""

@@ -89,6 +89,7 @@ class DocumentPool:
         self._origin = list(real.origin or ["human"] * n)
         self._source = list(real.source or ["real"] * n)
         self._subgroup = list(real.subgroup or [None] * n)
+        self.real_subgroup: Sequence[str | None] = tuple(self._subgroup)
         self._tokens = world.n_tokens(self._batches[0])
         self._uses = np.zeros(n, dtype=np.int64)
         self._ids = list(real.ids)
@@ -182,6 +183,14 @@ class DocumentPool:
         self._p_model = np.concatenate([self._p_model, p_model])
         flagged = self._verdicts(p_model, np.ones(n, dtype=np.bool_), generation=generation + 1)
         self._flagged = np.concatenate([self._flagged, flagged])
+
+    def observe(self, written: Written) -> dict[str, Any]:
+        """What a trained detector said of the real human texts and of those just written."""
+        if not callable(self._detect):
+            return {}
+        n = len(self.real_subgroup)
+        human = np.array([origin == "human" for origin in self._origin[:n]])
+        return {"human_p_model": self._p_model[:n][human], "sample_p_model": written.kept[_P_MODEL]}
 
     def restore(self, *, generation: int, record: Arrays, kept: Arrays) -> None:
         """Replay a finished generation from what `draw` and `write` said of it."""

@@ -57,6 +57,8 @@ class Pool(Protocol):
     held_out_subgroup: Sequence[str | None]
     real: Sequence[Arrays]
     """All the real data there is, whatever a generation draws from it."""
+    real_subgroup: Sequence[str | None]
+    """The subgroup of each real document, where there are documents and it is known."""
     samples: int
     """Size of the first training set."""
     writes: int
@@ -66,6 +68,8 @@ class Pool(Protocol):
     def draw(self, policy: MixPolicy, *, generation: int) -> Training: ...
     def write(self, model: Any, *, generation: int) -> Written: ...
     def restore(self, *, generation: int, record: Arrays, kept: Arrays) -> None: ...
+    def observe(self, written: Written) -> dict[str, Any]:
+        """What metrics may look at that the pool knows and the world does not."""
 
 
 def turns(
@@ -84,6 +88,7 @@ def turns(
     Raises the library's errors with the policy and generation they happened in.
     """
     chosen = list(metrics) if metrics is not None else all_metrics()
+    wanted = frozenset(need for metric in chosen for need in metric.needs)
     theory = _theory(world, policy)
     reference_model: Any = None
     for finished in done:
@@ -105,11 +110,14 @@ def turns(
                     generation=generation,
                     real=pool.real,
                     model=reference_model,
+                    real_subgroup=pool.real_subgroup,
                     held_out=pool.held_out,
                     held_out_subgroup=pool.held_out_subgroup,
+                    wanted=wanted,
                 )
                 known = theory(generation, pool.samples) if _known_size(policy, pool, generation) else {}
-                measured, raw = measure(world.observe(model, written.samples, reference), chosen, known)
+                observed = world.observe(model, written.samples, reference) | pool.observe(written)
+                measured, raw = measure(observed, chosen, known)
         except ProvenanceError as error:
             error.message = f"policy {policy.name!r}, generation {generation}: {error.message}"
             error.args = (error.message,)

@@ -1,7 +1,7 @@
 """Who vanishes first: what share of the samples each class of the real data still has, and how many classes are left.
 
-Classes are subgroups of the real data (digits, speakers, dialects). A sample's class is what the world says it is: the
-class of its prompt, or what a classifier trained on the real data sees in it.
+Classes are subgroups of the real data (digits, speakers, dialects). A sample's class is what a classifier trained on
+the real data sees in it.
 """
 
 import numpy as np

@@ -27,6 +27,7 @@ from provenance.plugins import Arrays, Part, Reference
 from provenance.recursion.decoding import Decoding, Request, generate
 from provenance.recursion.models import blocks, pretrained, words
 from provenance.recursion.models.held_out import held_out
+from provenance.recursion.models.text_classes import ClassObserver
 from provenance.recursion.models.watermarking import Watermark, marker
 from provenance.recursion.training import assign, tensors, train
 from provenance.recursion.training_settings import TrainingSettings
@@ -170,6 +171,7 @@ class CausalLmWorld:
         self._blank = blank
         self._validation = self._validation_blocks()
         self._first: _First | None = None
+        self._classes = ClassObserver()
 
     @property
     def device(self) -> str:
@@ -269,13 +271,14 @@ class CausalLmWorld:
             self._first = self._look_at_real_text(reference)
         first, real = self._first, self._first.real
         made, made_features = self._under(first.model, samples["ids"])
+        written = self.texts(samples)
         seen: dict[str, Any] = {
             "sample_ids": samples["ids"],
             "sample_offsets": samples["offsets"],
             "real_ids": real["ids"],
             "real_offsets": real["offsets"],
             "separator": np.array([self.separator]),
-            "sample_words": first.vocabulary.numbers(self.texts(samples)),
+            "sample_words": first.vocabulary.numbers(written),
             "real_words": first.words,
             "sample_block_nats": made,
             "unseen_block_nats": first.unseen_nats,
@@ -283,6 +286,7 @@ class CausalLmWorld:
             "real_text_features": first.features,
         }
         if reference.held_out:
+            seen |= self._classes.observe(lambda: written, lambda: self.texts(real), reference)
             texts, groups = reference.held_out, reference.held_out_subgroup
             batch = self.encode(texts)
             seen |= held_out(model, batch, texts, groups, separator=self.separator, length=length)

@@ -13,6 +13,7 @@ from provenance.plugins import Arrays, Part, Reference
 from provenance.recursion.models import kneser_ney, words
 from provenance.recursion.models.kneser_ney import KneserNey
 from provenance.recursion.models.spelling import Spelling
+from provenance.recursion.models.text_classes import ClassObserver
 from provenance.recursion.models.tilt import Decoding
 
 
@@ -36,6 +37,7 @@ class NgramWorld:
         if not len(self.vocabulary):
             raise DataError("the real texts hold no words", hint="check the corpus and its text field")
         self._held_out: tuple[tuple[str, ...], _HeldOut] | None = None
+        self._classes = ClassObserver()
 
     def encode(self, texts: Sequence[str]) -> Arrays:
         """Texts as a batch."""
@@ -85,6 +87,9 @@ class NgramWorld:
             "fits": reference.generation + 2,
         }
         if reference.held_out:
+            seen |= self._classes.observe(
+                lambda: self.texts(samples), lambda: self.texts(words.concatenate(list(reference.real))), reference
+            )
             held_out = self._encoded(reference.held_out)
             seen["held_out_bits"] = held_out.bits(model)
             seen["held_out_bytes"] = held_out.n_bytes
