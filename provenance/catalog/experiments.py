@@ -8,11 +8,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import numpy as np
 import orjson
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from provenance.catalog.connect import lossless_arrow
 from provenance.errors import NotFoundError
+from provenance.png import encode
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,6 +41,8 @@ class GenerationRow:
     samples_sha256: str
     model_sha256: str
     realised: Sequence[Mapping[str, int]]
+    picture: NDArray[np.uint8] | None = None
+    """What an image model made, as one grey image (height, width)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +147,12 @@ def insert_generation(
             row.training_sha256, row.samples_sha256, row.model_sha256, _json(row.realised),
         ],
     )  # fmt: skip
+    if row.picture is not None:
+        height, width = row.picture.shape
+        con.execute(
+            "INSERT INTO picture VALUES (?, ?, ?, ?, ?)",
+            [row.run_id, row.generation, width, height, encode(row.picture)],
+        )
     if metrics:
         # One statement: executemany costs more than the rest of the transaction.
         places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(metrics))
@@ -209,6 +220,8 @@ def experiment_sha256(con: "duckdb.DuckDBPyConnection", name: str) -> str:
         UNION ALL SELECT to_json(g)::VARCHAR FROM generation_row g WHERE run_id IN {runs}
         UNION ALL SELECT to_json(m)::VARCHAR FROM model m WHERE run_id IN {runs}
         UNION ALL SELECT to_json(v)::VARCHAR FROM metric_row v WHERE run_id IN {runs}
+        UNION ALL SELECT to_json([run_id, generation::VARCHAR, sha256(png)])::VARCHAR FROM picture
+            WHERE run_id IN {runs}
         ORDER BY 1
         """,  # noqa: S608
         {"name": name},
@@ -223,6 +236,7 @@ def remove_experiment(con: "duckdb.DuckDBPyConnection", name: str) -> None:
     """Forget an experiment's plan, runs and numbers. Its corpora and models are history and stay."""
     runs = "SELECT run_id FROM experiment_run WHERE experiment = ?"
     con.execute(f"DELETE FROM metric_row WHERE run_id IN ({runs})", [name])  # noqa: S608
+    con.execute(f"DELETE FROM picture WHERE run_id IN ({runs})", [name])  # noqa: S608
     con.execute(f"DELETE FROM generation_row WHERE run_id IN ({runs})", [name])  # noqa: S608
     con.execute("DELETE FROM experiment_run WHERE experiment = ?", [name])
     con.execute("DELETE FROM experiment WHERE experiment = ?", [name])

@@ -17,6 +17,7 @@ from provenance.catalog.store import Catalog
 from provenance.corpus.record import Recorded, record_corpus
 from provenance.errors import ConfigError
 from provenance.plugins import METRICS
+from provenance.png import mosaic
 from provenance.recursion.documents import RealTexts
 from provenance.recursion.plan import Plan, Run
 from provenance.recursion.run import Result
@@ -188,6 +189,7 @@ def _row(
         samples_sha256=summary["kept_sha256"],
         model_sha256=summary["model_sha256"],
         realised=summary["realised"],
+        picture=mosaic(result.pictures) if result.pictures is not None else None,
     )
 
 

@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from provenance.catalog.pool import PoolEvaluator
 from provenance.errors import ConfigError, NotFoundError, ProvenanceError
 from provenance.mixing.policy import MixPolicy
@@ -20,6 +23,8 @@ from provenance.plugins import Arrays, Metric
 from provenance.recursion.engine import Finished, Measured, Turn, turns
 from provenance.recursion.manifest import alone, digest, read_arrays, read_manifest, write_generation
 from provenance.recursion.plan import ENGINE, Plan, Run, build_world, metrics_of, pool_of
+
+_PICTURES = "pictures"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,8 @@ class Result:
     """The training set: `rows` of the pool in text worlds, how often each cohort was used in the others."""
     texts: Sequence[str] | None
     """What the model wrote, in text worlds."""
+    pictures: NDArray[np.uint8] | None
+    """Some of what it made, (n, height, width), in image worlds."""
     resumed: bool
 
     @property
@@ -89,7 +96,7 @@ def stored_model(plan: Plan, run: Run, generation: int) -> tuple[Any, Any]:
     for folder, generations in plan.segments(run):
         if generation in generations:
             stored = _read(folder, generations) or []
-            weights = next((done.weights for done, _ in stored if done.generation == generation), {})
+            weights = next((done.weights for done, _, _ in stored if done.generation == generation), {})
             if weights:
                 world = build_world(plan)
                 return world, world.restore(weights)
@@ -186,9 +193,9 @@ def _run(plan: Plan, run: Run, world: Any, metrics: Sequence[Metric], evaluator:
             if stored is None:
                 break
             segments.pop(0)
-            for finished, summary in stored:
+            for finished, summary, pictures in stored:
                 done.append(finished)
-                yield _result(run, summary, finished.record, finished.kept, world, resumed=True)
+                yield _result(run, summary, finished.record, finished.kept, world, pictures=pictures, resumed=True)
         if done:
             first_generation.close()
         if not segments:
@@ -208,8 +215,9 @@ def _run(plan: Plan, run: Run, world: Any, metrics: Sequence[Metric], evaluator:
                 first_generation.close()
                 for finished_turn, summary in pending:
                     yield _result(
-                        run, summary, finished_turn.training.record, finished_turn.written.kept, world, resumed=False
-                    )
+                        run, summary, finished_turn.training.record, finished_turn.written.kept, world,
+                        pictures=_pictures(world, finished_turn), resumed=False,
+                    )  # fmt: skip
                 pending.clear()
                 segments.pop(0)
 
@@ -224,23 +232,38 @@ def _check_measured(plan: Plan, turn: Turn) -> None:
         )
 
 
-def _result(run: Run, summary: Mapping[str, Any], record: Arrays, kept: Arrays, world: Any, *, resumed: bool) -> Result:
+def _pictures(world: Any, turn: Turn) -> NDArray[np.uint8] | None:
+    return world.pictures(turn.written.samples) if hasattr(world, "pictures") else None
+
+
+def _result(
+    run: Run,
+    summary: Mapping[str, Any],
+    record: Arrays,
+    kept: Arrays,
+    world: Any,
+    *,
+    pictures: NDArray[np.uint8] | None,
+    resumed: bool,
+) -> Result:
     return Result(
         run=run,
         generation=summary["generation"],
         summary=summary,
         record=record,
         texts=world.texts(kept) if hasattr(world, "texts") else None,
+        pictures=pictures,
         resumed=resumed,
     )
 
 
-def _read(folder: Path, generations: range) -> list[tuple[Finished, dict[str, Any]]] | None:
+def _read(folder: Path, generations: range) -> list[tuple[Finished, dict[str, Any], NDArray[np.uint8] | None]] | None:
     """The generations of a complete segment; None where the segment was never finished."""
     manifest = read_manifest(folder)
     if manifest is None:
         return None
     groups = {name: read_arrays(folder, name) for name in ("training", "kept", "model")}
+    pictures = read_arrays(folder, _PICTURES) if (folder / f"{_PICTURES}.npz").exists() else {}
     return [
         (
             Finished(
@@ -250,6 +273,7 @@ def _read(folder: Path, generations: range) -> list[tuple[Finished, dict[str, An
                 weights=_of(groups["model"], generation),
             ),
             summary,
+            pictures.get(str(generation)),
         )
         for generation, summary in zip(generations, manifest["generations"], strict=True)
     ]
@@ -283,6 +307,8 @@ def _write(plan: Plan, run: Run, folder: Path, pending: list[tuple[Turn, dict[st
             parts["model"] = world.weights(turn.model)
         for group, arrays in parts.items():
             groups[group] |= {f"{turn.generation}:{name}": array for name, array in arrays.items()}
+        if (pictures := _pictures(world, turn)) is not None:
+            groups.setdefault(_PICTURES, {})[str(turn.generation)] = pictures
     first, last = pending[0][0].generation, pending[-1][0].generation
     manifest = {
         "engine": ENGINE,

@@ -3,6 +3,7 @@
 Everything here is asked through the same read-only door a user has, so every chart can be asked again.
 """
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from provenance.report.phase import Phase, phase_of
 if TYPE_CHECKING:
     from provenance.catalog.store import Catalog
 
+PICTURES = 6
+"""Generations whose pictures are shown."""
 SAMPLE_CHARS = 420
 
 # An experiment writes a corpus a generation: one line for all of them, or nobody would find their own.
@@ -65,6 +68,10 @@ FIGURE_SQL = """select experiment, policy, generation, avg(value) as mean, avg(e
 from metrics join runs using (run_id) join experiments using (experiment)
 where coalesce(experiments.config->>'family', experiment) = $family and metric = $metric and subgroup = ''
 group by all order by all"""
+
+PICTURE_SQL = """select policy, generation, width, png from pictures join runs using (run_id)
+where experiment = $experiment and seed = (select min(seed) from runs where experiment = $experiment)
+order by policy, generation"""
 
 SAMPLE_SQL = """select r.policy, r.seed, g.generation, g.sampled_corpus
 from generations g join runs r using (run_id)
@@ -137,6 +144,15 @@ class SampleText:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SamplePicture:
+    """What an image model made in one generation."""
+
+    generation: int
+    width: int
+    png_base64: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """Everything a report shows of one experiment."""
 
@@ -149,6 +165,7 @@ class Experiment:
     charts: list[Chart]
     final: Table
     samples: dict[str, list[SampleText]] = field(default_factory=dict)
+    pictures: dict[str, list[SamplePicture]]
     """Per policy, texts of rising generation from the first seed."""
 
     @property
@@ -277,6 +294,7 @@ def _experiment(catalog: "Catalog", name: str) -> Experiment:
             experiment=name,
         ),
         samples=_samples(catalog, name),
+        pictures=_pictures(catalog, name),
     )
 
 
@@ -356,6 +374,21 @@ def _final(catalog: "Catalog", experiment: str) -> Table:
             row.append("" if found is None else f"{found[3]:.4g} ({found[4]:.4g} to {found[5]:.4g})")
         rows.append(tuple(row))
     return Table(title=long.title, note=long.note, columns=["metric", *policies], rows=rows, sql=long.sql)
+
+
+def _pictures(catalog: "Catalog", experiment: str) -> dict[str, list[SamplePicture]]:
+    """What each policy's models made, first seed: up to PICTURES generations, the first and the last among them."""
+    rows = run_query(catalog, PICTURE_SQL, {"experiment": experiment}).rows
+    found: dict[str, list[SamplePicture]] = {}
+    for policy in dict.fromkeys(row[0] for row in rows):
+        mine = [row for row in rows if row[0] == policy]
+        last = len(mine) - 1
+        for i in sorted({round(k * last / max(PICTURES - 1, 1)) for k in range(PICTURES)}):
+            _, generation, width, png = mine[i]
+            found.setdefault(policy, []).append(
+                SamplePicture(generation=generation, width=width, png_base64=b64encode(png).decode())
+            )
+    return found
 
 
 def _samples(catalog: "Catalog", experiment: str) -> dict[str, list[SampleText]]:

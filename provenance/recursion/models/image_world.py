@@ -29,6 +29,8 @@ Counts = NDArray[np.int64]
 
 MOST_OBSERVED = 10_000
 """Samples of each replica that metrics look at."""
+PICTURES = 25
+"""Samples of each generation that are kept to be looked at."""
 _FROM = "from."
 
 
@@ -159,6 +161,10 @@ class ImageWorld:
             "class_names": [self._data.names] * self.replicas,
             "held_out_losses": [self._losses(model, r, self._data.held_out) for r in every],
         }
+
+    def pictures(self, samples: Sequence[tuple[str, Arrays]]) -> Bytes:
+        """A few samples of the first replica, uint8 (n, height, width), for people to look at."""
+        return self.some([(group, batch) for group, batch in samples if self.size(batch)[0]], 0)[:PICTURES]
 
     def weights(self, model: Arrays) -> Arrays:
         """The parameters."""
