@@ -103,7 +103,7 @@ def _note_unfinished(catalog: "Catalog", name: str) -> list[str]:
     from provenance.catalog.outcomes import unfinished
 
     found = [
-        f"{experiment}/{policy}-s{seed} at {reached} of {wanted}"
+        f"{experiment}/{policy}-s{seed} " + (f"at {reached} of {wanted}" if reached >= 0 else "not begun")
         for experiment, policy, seed, reached, wanted in unfinished(catalog, name)
     ]
     if found:

@@ -27,7 +27,7 @@ def test_costs_are_differences_to_the_control_seed_by_seed():
     assert [one.policy for one in found] == ["control", "detected", "keep", "replace"]
     # Differences 20 and 22: mean 21, standard error 1, Student's t of one degree of freedom 12.706.
     assert named["replace"].cost == pytest.approx((21.0, 21 - 12.706, 21 + 12.706), abs=1e-3)
-    # 1 - 5 / 20 and 1 - 5.5 / 22 are both three quarters.
+    # 1 - 10.5 / 42, and each seed alone says the same.
     assert named["detected"].bought_back == pytest.approx((0.75, 0.75, 0.75))
     assert named["keep"].cost == pytest.approx((0.5, 0.5, 0.5))
     assert named["control"].cost is None
@@ -65,6 +65,35 @@ def test_where_nothing_is_lost_nothing_is_bought_back():
     assert statements(found, "perplexity", within=0.1)[0] == (
         "lost provenance costs nothing that perplexity shows: replace has 9, the control 10"
     )
+
+
+def test_a_seed_that_lost_next_to_nothing_does_not_blow_up_what_is_bought_back():
+    runs = [
+        Run(policy=policy, seed=seed, value=value)
+        for policy, values in {
+            "control": [1.0, 1.0, 1.0, 1.0], "replace": [1.5, 1.4, 1.1, 1.45], "oracle": [1.01, 1.0, 1.02, 1.0],
+        }.items()
+        for seed, value in enumerate(values)
+    ]  # fmt: skip
+    share, low, high = by_policy(runs)[1]["oracle"].bought_back
+    assert share == pytest.approx(1 - 0.03 / 1.45)
+    assert 0.9 < low < share < high < 1.05
+    # Where nothing may be lost, nothing is said to be bought back.
+    runs = [run for run in runs if run.seed in (2, 3)]
+    assert by_policy(runs)[1]["oracle"].bought_back is None
+
+
+def test_a_policy_with_a_collapsed_run_has_no_mean_and_holds_nothing():
+    found, named = by_policy([*BY_HAND[:-1], Run(policy="keep", seed=1, value=None)])
+    assert (named["keep"].value, named["keep"].cost, named["keep"].holds) == (None, None, False)
+    assert statements(found, "perplexity", within=0.1)[0] == (
+        "keep has no value of perplexity at the end of some run: no mean is taken"
+    )
+
+
+def test_one_run_holds_nothing_surely():
+    runs = [Run(policy=name, seed=0, value=value) for name, value in (("control", 10.0), ("keep", 10.1))]
+    assert by_policy(runs)[1]["keep"].holds is None
 
 
 def test_of_a_metric_to_be_high_less_is_a_cost():
@@ -124,6 +153,22 @@ def test_compare_states_costs_and_which_runs_are_not_finished(run, catalog, tmp_
     said = json.loads(run("experiment", "compare", "loop", "w2_squared", "--json").stdout)
     assert said["rows"][6]["replace"] is None  # of two seeds one is there
     assert [cost["policy"] for cost in said["costs"]] == ["replace"]
+
+
+def test_runs_that_were_never_begun_are_not_finished(run, catalog, tmp_path):
+    file = tmp_path / "loop.toml"
+    (tmp_path / "mine.toml").write_text('name = "mine"\n[[share]]\nwhere = "age = 1"\nshare = 1.0\n')
+    file.write_text(RECIPE.replace('"accumulate"', '"mine.toml"'))
+    assert run("experiment", "run", str(file), "--only", "replace-s0").exit_code == 0
+    result = run("experiment", "compare", "loop", "w2_squared")
+    assert (
+        "not finished: loop/control-s0 not begun, loop/control-s1 not begun, loop/detected-s0 not begun"
+        in result.stderr
+    )
+    assert "and 2 more" in result.stderr
+    (tmp_path / "mine.toml").unlink()
+    assert run("experiment", "resume", "loop").exit_code == 0
+    assert "not finished" not in run("experiment", "compare", "loop", "w2_squared").stderr
 
 
 def test_a_sweep_is_compared_point_by_point(run, catalog, tmp_path):

@@ -363,6 +363,15 @@ def test_removing_an_experiment_frees_first_generations_that_nobody_else_has(boo
     assert list(shared.glob("*/manifest.json")) == []
 
 
+def test_an_experiment_of_another_engine_is_said_to_be_one(tmp_path):
+    described = plan(tmp_path, seeds=[0])
+    list(run_experiment(described))
+    file = tmp_path / "experiments" / "small" / "plan.json"
+    file.write_text(file.read_text().replace('"engine": 2', '"engine": 1'))
+    with pytest.raises(ConfigError, match=r"run by another version of the engine \(1, this is 2\)"):
+        list(run_experiment(described))
+
+
 def test_a_metric_that_a_world_cannot_measure_is_said_before_more_is_trained(tmp_path):
     asked = plan(tmp_path, metrics={"names": ["variance", "perplexity"]})
     with pytest.raises(ConfigError, match="world 'gaussian' cannot measure 'perplexity' here") as error:

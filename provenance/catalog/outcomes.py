@@ -139,18 +139,41 @@ def compare_policies(catalog: "Catalog", name: str, metric: str) -> tuple[list[s
 
 
 def unfinished(catalog: "Catalog", name: str) -> list[tuple[str, str, int, int, int]]:
-    """Runs that are not at their end: experiment, policy, seed, the generation they have reached (-1: none) and it."""
+    """Runs that are not at their end: experiment, policy, seed, the generation they have reached (-1: none) and it.
+
+    Those that were never begun are among them.
+    """
     found = members(catalog, name)
     with catalog.read() as con:
-        return con.execute(
+        plans = con.execute(
+            "SELECT experiment, config FROM experiment WHERE experiment IN (SELECT unnest(?::VARCHAR[])) ORDER BY ALL",
+            [found],
+        ).fetchall()
+        reached = con.execute(
             """
-            SELECT r.experiment, r.policy, r.seed, coalesce(max(g.generation), -1) AS reached,
-                (e.config ->> 'generations')::INTEGER AS wanted
-            FROM experiment_run r JOIN experiment e USING (experiment) LEFT JOIN generation_row g USING (run_id)
-            WHERE r.experiment IN (SELECT unnest(?::VARCHAR[])) GROUP BY ALL HAVING reached < wanted ORDER BY ALL
+            SELECT r.experiment, r.policy, r.seed, max(g.generation)
+            FROM experiment_run r JOIN generation_row g USING (run_id)
+            WHERE r.experiment IN (SELECT unnest(?::VARCHAR[])) GROUP BY ALL
             """,
             [found],
         ).fetchall()
+    got = {(experiment, policy, seed): generation for experiment, policy, seed, generation in reached}
+    late = []
+    for experiment, written in plans:
+        config = orjson.loads(written)
+        for policy in sorted(filter(None, map(_policy_name, config["policies"]))):
+            for seed in config["seeds"]:
+                at = got.get((experiment, policy, seed), -1)
+                if at < config["generations"]:
+                    late.append((experiment, policy, seed, at, config["generations"]))
+    return late
+
+
+def _policy_name(written: str | dict[str, Any]) -> str:
+    """Nothing of a file: earlier versions kept its path, which may lead nowhere by now."""
+    if isinstance(written, dict):
+        return str(written["name"])
+    return "" if written.endswith(".toml") else written
 
 
 def human_shares(catalog: "Catalog", name: str) -> dict[str, float]:

@@ -36,13 +36,14 @@ class PolicyCost:
     """Whether it chooses by what a detector said."""
     human_share: float | None
     """Of its training sets after the first, mean over generations and seeds."""
-    value: Interval
+    value: Interval | None
+    """None where a run has no value at its end: a mean of the others would hide the one that collapsed."""
     cost: Interval | None
-    """How much worse than the control, in the metric's unit; None without a control."""
+    """How much worse than the control, in the metric's unit; None without a value of both."""
     bought_back: Interval | None
-    """Share of what `replace` costs that this policy does not; None for both of them, and where it costs nothing."""
+    """Share of what `replace` costs that this policy does not; None for both, and where it may cost nothing."""
     holds: bool | None
-    """Whether it stays within the band around the control, its whole interval; None where part of that is outside."""
+    """Whether it stays within the band around the control, its whole interval; None where that cannot be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +52,13 @@ class Run:
 
     policy: str
     seed: int
-    value: float
+    value: float | None
+    """None where it could not be measured."""
     stderr: float | None = None
 
 
 def costs_of(catalog: Catalog, name: str, metric: str, *, within: float) -> list[PolicyCost]:
-    """Every policy of an experiment, the control first; runs that are not finished or have no value are left out.
+    """Every policy of an experiment, the control first; runs that are not finished are left out.
 
     `within` is the band's width as a share of the control's value. Nothing where neither direction of the metric is
     better. Raises NotFoundError.
@@ -68,7 +70,7 @@ def costs_of(catalog: Catalog, name: str, metric: str, *, within: float) -> list
     finished = [
         Run(policy=policy, seed=seed, value=value, stderr=stderr)
         for _, policy, seed, value, stderr in rows.last_values(catalog, name, metric)
-        if value is not None and (policy, seed) not in open_runs and policy != CONTROL
+        if (policy, seed) not in open_runs and policy != CONTROL
     ]
     finished += [
         Run(policy=CONTROL, seed=seed, value=value, stderr=stderr)
@@ -93,31 +95,28 @@ def costs(
     by_policy: dict[str, dict[int, Run]] = {}
     for run in finished:
         by_policy.setdefault(run.policy, {})[run.seed] = run
-    control, blind = by_policy.get(CONTROL, {}), by_policy.get(BLIND, {})
-    lost = {seed: sign * (run.value - control[seed].value) for seed, run in blind.items() if seed in control}
-    something_lost = bool(lost) and float(np.mean(list(lost.values()))) > 0
+    control, blind = _measured(by_policy.get(CONTROL, {})), _measured(by_policy.get(BLIND, {}))
+    lost = {seed: sign * (value - control[seed]) for seed, value in blind.items() if seed in control}
     found = []
     for policy, runs in sorted(by_policy.items(), key=lambda item: (item[0] != CONTROL, item[0])):
+        values = _measured(runs)
         cost = bought = None
-        holds = None
-        pairs = [(run, control[seed]) for seed, run in runs.items() if seed in control]
-        if pairs and policy != CONTROL:
-            cost = _interval(
-                [sign * (run.value - other.value) for run, other in pairs],
-                [_both(run.stderr, other.stderr) for run, other in pairs],
-            )
-            band = within * abs(float(np.mean([other.value for _, other in pairs])))
-            low, high = (cost[0] if end is None else end for end in cost[1:])
-            holds = True if high <= band else False if low > band else None
-            if something_lost and policy != BLIND:
-                kept = [1 - sign * (run.value - control[s].value) / lost[s] for s, run in runs.items() if lost.get(s)]
-                bought = _interval(kept, [None] * len(kept)) if kept else None
+        holds = None if values else False
+        both = [seed for seed in values if seed in control]
+        if both and policy != CONTROL:
+            errors = [_both(runs[seed].stderr, by_policy[CONTROL][seed].stderr) for seed in both]
+            cost = _interval([sign * (values[seed] - control[seed]) for seed in both], errors)
+            band = within * abs(float(np.mean([control[seed] for seed in both])))
+            if cost[1] is not None and cost[2] is not None:
+                holds = True if cost[2] <= band else False if cost[1] > band else None
+            if policy != BLIND:
+                bought = _bought_back([(sign * (values[s] - control[s]), lost[s]) for s in both if s in lost])
         found.append(
             PolicyCost(
                 policy=policy,
                 detector=policy in detectors,
                 human_share=human_share.get(policy),
-                value=_interval([run.value for run in runs.values()], [run.stderr for run in runs.values()]),
+                value=_interval(list(values.values()), [runs[s].stderr for s in values]) if values else None,
                 cost=cost,
                 bought_back=bought,
                 holds=holds,
@@ -126,12 +125,44 @@ def costs(
     return found
 
 
+def _measured(runs: Mapping[int, Run]) -> dict[int, float]:
+    """The values of runs by seed; none where any of them has none."""
+    values = {seed: run.value for seed, run in runs.items() if run.value is not None}
+    return values if len(values) == len(runs) else {}
+
+
+def _bought_back(pairs: Sequence[tuple[float, float]]) -> Interval | None:
+    """1 minus a policy's cost over what `replace` lost, means over seeds; None where it may have lost nothing.
+
+    A ratio of means: that of a single seed whose loss is near nothing has no bounds. Its interval is the jackknife's.
+    """
+    lost = [loss for _, loss in pairs]
+    if not pairs or (_interval(lost, [None] * len(lost))[1] or float(np.mean(lost))) <= 0:
+        return None
+
+    def share(some: Sequence[tuple[float, float]]) -> float:
+        return 1 - sum(cost for cost, _ in some) / sum(loss for _, loss in some)
+
+    n, whole = len(pairs), share(pairs)
+    if n == 1:
+        return whole, None, None
+    pseudo = [n * whole - (n - 1) * share([*pairs[:i], *pairs[i + 1 :]]) for i in range(n)]
+    _, low, high = _interval(pseudo, [None] * n)
+    centre = float(np.mean(pseudo))
+    return whole, whole + (low or centre) - centre, whole + (high or centre) - centre
+
+
 def statements(found: Sequence[PolicyCost], metric: str, *, within: float) -> list[str]:
     """What the costs say, a sentence each."""
     by_name = {one.policy: one for one in found}
-    said = []
+    said: list[str] = []
     blind, control = by_name.get(BLIND), by_name.get(CONTROL)
-    if blind is not None and blind.cost is not None and control is not None:
+    said += [
+        f"{one.policy} has no value of {metric} at the end of some run: no mean is taken"
+        for one in found
+        if not one.value
+    ]
+    if blind and blind.cost and blind.value and control and control.value:
         ends = f"{BLIND} has {blind.value[0]:.4g}, the control {control.value[0]:.4g}"
         if blind.cost[0] > 0:
             said.append(f"lost provenance costs {_words(blind.cost)} of {metric}: {ends}")

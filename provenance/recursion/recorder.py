@@ -53,11 +53,13 @@ class CatalogRecorder:
         """Put the run into the catalog unless it is there."""
         policy = run.policy.model_dump(mode="json", by_alias=True)
         experiment = self._plan.experiment
+        config = experiment.model_dump(mode="json", by_alias=True)
+        # Written out: files that policies came from may be gone when it is resumed.
+        config["policies"] = [one.model_dump(mode="json", by_alias=True) for one in self._plan.policies]
         with self._catalog.write() as con:
             rows.begin_experiment(
-                con, experiment.name, experiment.world, experiment.model_dump(mode="json", by_alias=True),
-                self._plan.fingerprint(), self._activity.activity_id,
-            )  # fmt: skip
+                con, experiment.name, experiment.world, config, self._plan.fingerprint(), self._activity.activity_id
+            )
             rows.begin_run(
                 con, run.run_id, experiment=run.experiment, policy=run.policy.name, policy_json=policy, seed=run.seed,
                 device=device,

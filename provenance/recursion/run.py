@@ -331,6 +331,12 @@ def _claim(plan: Plan) -> None:
     }
     if file.exists():
         theirs = json.loads(file.read_text(encoding="utf-8"))
+        if theirs.get("engine") != ENGINE:
+            raise ConfigError(
+                f"experiment {plan.experiment.name!r} was run by another version of the engine "
+                f"({theirs.get('engine')}, this is {ENGINE}), whose numbers may differ",
+                hint="its numbers stay; run it again under another name, or remove it: provenance experiment rm",
+            )
         different = [name for name, old in theirs["policies"].items() if mine["policies"].get(name, old) != old]
         if theirs["fingerprint"] != mine["fingerprint"] or different:
             what = f"another policy {different[0]!r}" if different else "other settings or other real data"
