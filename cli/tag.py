@@ -225,7 +225,11 @@ def calibrate(
 @with_output
 @with_catalog
 def conflicts(catalog: "Catalog", out: Output, corpus: str | None, limit: int) -> None:
-    """List documents whose source declares a human writer while the evidence says model, strongest first."""
+    """List documents whose source declares a human writer while the evidence says model, strongest first.
+
+    Says model: p_model above 0.5, more likely than not. That is where to read, not whom to accuse. local_p_value, after
+    `tag calibrate`, is the share of known-human texts that score as high: of such texts at most 1 % have 0.01 or less.
+    """
     from provenance.catalog.corpora import get_corpus
     from provenance.tagging.conflicts import Conflict, find_conflicts
 
@@ -252,7 +256,9 @@ def estimate(catalog: "Catalog", out: Output, corpus: str, by: str | None, model
     Needs `tag run` and `tag calibrate --human` first: without known-human texts of the same kind there is no estimate.
     The share is of model text that can be told apart; generators that write like people come on top. So the interval
     ends at 1 unless --model shows how texts of the models in question score here; high_if_known is where it would end
-    if they wrote like the models the detector was trained against.
+    if they wrote like the models the detector was trained against. at_least is the bound that assumes nothing of the
+    model; it comes from how many are flagged above a threshold that false_positives of the known humans exceed, two
+    numbers that estimate nothing by themselves.
     """
     from provenance.catalog.corpora import get_corpus
     from provenance.tagging.calibration import estimate as estimate_corpus

@@ -327,6 +327,23 @@ def test_a_conflict_weighs_what_the_local_calibration_says_as_explain_does(train
     assert conflict["log_lr"] == pytest.approx(bits[conflict["strongest_evidence"]] * math.log(2))
 
 
+def test_a_conflict_says_how_many_known_humans_score_as_high(trained: Run, catalog: Catalog) -> None:
+    ok(trained("tag", "run", "crawl", "--json"))
+    assert all(row["local_p_value"] is None for row in ok(trained("tag", "conflicts", "crawl", "--json"))["rows"])
+    ok(trained("tag", "calibrate", "crawl", "--human", "known", "--json"))
+    ok(trained("tag", "run", "crawl", "--json"))
+    with catalog.read() as con:
+        ((humans, detector),) = con.execute("SELECT human_scores, detector FROM calibration").fetchall()
+        scores = dict(
+            con.execute("SELECT doc_id::VARCHAR, score FROM evidence_row WHERE name = ?", [detector]).fetchall()
+        )
+    rows = ok(trained("tag", "conflicts", "crawl", "--json"))["rows"]
+    assert rows
+    for row in rows:
+        as_high = sum(human >= scores[row["doc_id"]] for human in humans)
+        assert row["local_p_value"] == pytest.approx((1 + as_high) / (1 + len(humans)))
+
+
 def test_a_watermark_sought_with_two_keys_weighs_in_a_conflict_what_it_weighs_in_explain(
     trained: Run, catalog: Catalog
 ) -> None:

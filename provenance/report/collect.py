@@ -223,7 +223,7 @@ def collect(
         ),
         _table(
             catalog,
-            "Declared human, looks model",
+            "Declared human, more likely a model's by the evidence",
             "Documents whose source says human while evidence says model.",
             CONFLICT_SQL,
         ),

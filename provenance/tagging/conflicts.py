@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from provenance.catalog.corpora import CorpusInfo, list_corpora
 from provenance.catalog.evidence import evidence_of
@@ -27,6 +29,8 @@ class Conflict:
     declared_by: str
     """declared (as the corpus was added), dpi, hf_card."""
     p_model: float
+    local_p_value: float | None
+    """Share of known-human local texts that score as high (`tag calibrate`), times the number of such detectors."""
     strongest_evidence: str | None
     log_lr: float | None
     """What that evidence weighs under the local calibration of its corpus; None where it asserts and is not weighed."""
@@ -37,8 +41,12 @@ def find_conflicts(catalog: Catalog, info: CorpusInfo | None, limit: int) -> lis
     rows = conflicting_tags(catalog, info, limit)
     infos = {one.corpus_id: one for one in list_corpora(catalog)}
     strongest: dict[UUID, tuple[str, float | None]] = {}
+    p_values: dict[UUID, float] = {}
     for corpus_id in {row[1] for row in rows}:
-        strongest |= _strongest(catalog, infos[corpus_id], [row[0] for row in rows if row[1] == corpus_id])
+        evidence = evidence_of(catalog, infos[corpus_id], [row[0] for row in rows if row[1] == corpus_id])
+        read, ranks, _ = read_locally(catalog, infos[corpus_id], evidence, Rules())
+        strongest |= _strongest(read)
+        p_values |= _smallest(evidence["doc_id"].to_pylist(), ranks)
     return [
         Conflict(
             doc_id=doc_id,
@@ -47,6 +55,7 @@ def find_conflicts(catalog: Catalog, info: CorpusInfo | None, limit: int) -> lis
             declared_origin=declared,
             declared_by=declared_by,
             p_model=p_model,
+            local_p_value=p_values.get(doc_id),
             strongest_evidence=strongest.get(doc_id, (None, None))[0],
             log_lr=strongest.get(doc_id, (None, None))[1],
         )
@@ -54,10 +63,19 @@ def find_conflicts(catalog: Catalog, info: CorpusInfo | None, limit: int) -> lis
     ]
 
 
-def _strongest(catalog: Catalog, info: CorpusInfo, doc_ids: Sequence[UUID]) -> dict[UUID, tuple[str, float | None]]:
+def _smallest(doc_ids: Sequence[UUID], p_values: NDArray[np.float64]) -> dict[UUID, float]:
+    """The smallest p-value of each document times how many it has (Bonferroni)."""
+    by_document: dict[UUID, list[float]] = {}
+    for doc_id, p_value in zip(doc_ids, p_values.tolist(), strict=True):
+        if np.isfinite(p_value):
+            by_document.setdefault(doc_id, []).append(p_value)
+    return {doc_id: min(1.0, min(found) * len(found)) for doc_id, found in by_document.items()}
+
+
+def _strongest(evidence: pa.Table) -> dict[UUID, tuple[str, float | None]]:
     """The name and weight of what speaks most for a model, per document; what is declared does not count."""
     rules = Rules()
-    evidence = merge_marks(read_locally(catalog, info, evidence_of(catalog, info, doc_ids), rules)[0])
+    evidence = merge_marks(evidence)
     found: dict[UUID, tuple[str, float | None]] = {}
     for row, log_lr in zip(evidence.to_pylist(), weigh(evidence, rules).tolist(), strict=True):
         if row["kind"] == EvidenceKind.DECLARED.value:
