@@ -15,8 +15,10 @@ from click.testing import Result
 from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
 from provenance.report.charts import colours_of, line_chart, log_ticks, short, ticks
-from provenance.report.collect import Chart, PublishedPoint, Report, Series, collect
+from provenance.report.collect import collect
+from provenance.report.parts import Chart, PublishedPoint, Report, Series
 from provenance.report.render import render
+from provenance.report.subgroups import _spread
 
 
 def chart(*series: Series) -> Chart:
@@ -215,3 +217,36 @@ def test_what_an_experiment_wrote_is_one_line_among_the_corpora(
 def test_a_report_says_when_and_by_which_version_it_was_made() -> None:
     report = Report(title="T", made_at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC), version="9.9", tables=[], experiments=[])
     assert "2026-01-02 03:04 UTC by corpus-provenance 9.9" in render(report)
+
+
+def test_bins_that_a_seed_has_nothing_in_count_as_nothing() -> None:
+    rows = [
+        ("replace", 0, "4", 0.6, 0.6, 0.6, "fraction", 2),
+        ("replace", 0, "8", 0.8, 0.8, 0.8, "fraction", 1),
+        ("replace", 2, "8", 1.0, 1.0, 1.0, "fraction", 2),
+    ]
+    first, last = _spread(rows)
+    assert (first.name, first.x, first.y) == ("generation 0", [4.0, 8.0], [0.6, 0.4])
+    assert (last.name, last.y) == ("generation 2", [0.0, 1.0])
+
+
+def test_who_vanishes_has_a_chart_for_each_policy_with_a_line_for_each_subgroup(
+    run: Callable[..., Result], catalog: Catalog, write_jsonl: Callable[..., Path], tmp_path: Path
+) -> None:
+    north = [{"text": f"the sheep on hill {i} graze in snow and wind", "place": "north"} for i in range(30)]
+    south = [{"text": f"the boats near pier {i} sail in sun and waves", "place": "south"} for i in range(30)]
+    path = write_jsonl("t.jsonl", [*north, *south])
+    assert run("corpus", "add", "tales", path, "--origin", "human", "--subgroup-field", "place").exit_code == 0
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        'name = "tale"\nworld = "ngram"\ngenerations = 2\npolicies = ["replace"]\n'
+        'real = {corpus = "tales", held_out = 0.3}\nbudget = {documents = 20}\n'
+    )
+    assert run("experiment", "run", recipe).exit_code == 0
+    (experiment,) = collect(catalog).experiments
+    assert [chart.title for chart in experiment.subgroups] == ["representation: control", "representation: replace"]
+    for chart in experiment.subgroups:
+        assert [line.name for line in chart.series] == ["north", "south"]
+        assert [line.x for line in chart.series] == [[0.0, 1.0, 2.0]] * 2
+        asked = run_query(catalog, chart.sql).rows
+        assert {row[2] for row in asked} == {"north", "south"}

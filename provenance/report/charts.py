@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 
-from provenance.report.collect import Chart, PublishedPoint, Series
+from provenance.report.parts import Chart, PublishedPoint, Series
 
 WIDTH, HEIGHT = 560, 320
 _LEFT, _TOP, _BOTTOM = 58, 14, 42

@@ -5,9 +5,8 @@ Everything here is asked through the same read-only door a user has, so every ch
 
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -15,7 +14,18 @@ import provenance
 from provenance.catalog.figures import figure_of
 from provenance.catalog.query import run_query
 from provenance.errors import NotFoundError
-from provenance.report.phase import Phase, phase_of
+from provenance.report.parts import (
+    Chart,
+    Experiment,
+    PublishedPoint,
+    Report,
+    SamplePicture,
+    SampleText,
+    Series,
+    Table,
+)
+from provenance.report.phase import phase_of
+from provenance.report.subgroups import subgroup_charts
 
 if TYPE_CHECKING:
     from provenance.catalog.store import Catalog
@@ -78,115 +88,6 @@ from generations g join runs r using (run_id)
 where r.experiment = $experiment and g.sampled_corpus is not null
     and r.seed = (select min(seed) from runs where experiment = $experiment)
 order by r.policy, g.generation"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """One line of a chart, with its band (smallest to largest over seeds)."""
-
-    name: str
-    x: list[float]
-    y: list[float]
-    low: list[float]
-    high: list[float]
-    expected: list[float | None]
-    """The closed form at each x where one is known, drawn dashed."""
-
-    def at(self, x: float) -> float | None:
-        """The value at x; None where there is none."""
-        return self.y[self.x.index(x)] if x in self.x else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedPoint:
-    """A number somebody printed, drawn as a ring; `spread` is the standard deviation over the source's repeats."""
-
-    x: float
-    y: float
-    spread: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    """Curves and the SQL they came from."""
-
-    title: str
-    x_label: str
-    y_label: str
-    note: str
-    series: list[Series]
-    sql: str
-    log_x: bool = False
-    log_y: bool = False
-    published: list[PublishedPoint] = field(default_factory=list)
-    source: str = ""
-    """Where the published points, or the figure that this one repeats, are."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """Rows and the SQL they came from."""
-
-    title: str
-    note: str
-    columns: list[str]
-    rows: list[tuple[Any, ...]]
-    sql: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SampleText:
-    """One generated text, to be read beside others."""
-
-    generation: int
-    text: str
-    doc_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamplePicture:
-    """What an image model made in one generation."""
-
-    generation: int
-    width: int
-    png_base64: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Experiment:
-    """Everything a report shows of one experiment."""
-
-    name: str
-    world: str
-    policies: list[str]
-    seeds: int
-    generations: int
-    device: str
-    charts: list[Chart]
-    final: Table
-    samples: dict[str, list[SampleText]] = field(default_factory=dict)
-    pictures: dict[str, list[SamplePicture]]
-    """Per policy, texts of rising generation from the first seed."""
-
-    @property
-    def has_closed_form(self) -> bool:
-        """Whether theory is drawn beside any curve."""
-        return any(value is not None for chart in self.charts for line in chart.series for value in line.expected)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """A whole report."""
-
-    title: str
-    made_at: datetime
-    version: str
-    tables: list[Table]
-    experiments: list[Experiment]
-    figures: list[Chart] = field(default_factory=list)
-    """The figure of each recipe that describes one, sweeps included."""
-    phases: list[Phase] = field(default_factory=list)
-    """The phase diagram of each sweep that asks for a price."""
 
 
 def collect(
@@ -286,6 +187,7 @@ def _experiment(catalog: "Catalog", name: str) -> Experiment:
         generations=max((row[3] for row in metrics), default=0),
         device=", ".join(sorted({row[3] for row in runs if row[3]})),
         charts=[_chart(catalog, name, metric, unit, better) for metric, unit, better, _, _ in metrics],
+        subgroups=subgroup_charts(catalog, name),
         final=_table(
             catalog,
             "Last generation",

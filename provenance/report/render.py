@@ -8,8 +8,8 @@ import jinja2
 from markupsafe import Markup
 
 from provenance.report.charts import colours_of, line_chart
-from provenance.report.collect import Report
 from provenance.report.heatmap import heat_map
+from provenance.report.parts import Report
 
 
 def render(report: Report) -> str:
@@ -20,13 +20,20 @@ def render(report: Report) -> str:
     )
     environment.filters["cell"] = _cell
     environment.filters["numeric"] = lambda value: isinstance(value, int | float) and not isinstance(value, bool)
-    charts = {}
+    charts, subgroups = {}, {}
     for experiment in report.experiments:
         colours = colours_of(experiment.policies)
         charts[experiment.name] = [(chart, Markup(line_chart(chart, colours))) for chart in experiment.charts]  # noqa: S704
+        # Subgroups are not policies: they have colours of their own.
+        subgroups[experiment.name] = [
+            (chart, Markup(line_chart(chart, colours_of([s.name for s in chart.series]))))  # noqa: S704
+            for chart in experiment.subgroups
+        ]
     figures = [(f, Markup(line_chart(f, colours_of([s.name for s in f.series])))) for f in report.figures]  # noqa: S704
     phases = [(phase, Markup(heat_map(phase))) for phase in report.phases]  # noqa: S704
-    return environment.from_string(template).render(report=report, charts=charts, figures=figures, phases=phases)
+    return environment.from_string(template).render(
+        report=report, charts=charts, subgroups=subgroups, figures=figures, phases=phases
+    )
 
 
 def write_report(report: Report, path: Path) -> None:
