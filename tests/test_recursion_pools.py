@@ -200,6 +200,22 @@ def test_the_detector_is_measured_on_what_every_generation_wrote(evaluator):
     assert told.observe(step(world, told, told.begin(), 0)) == {}
 
 
+@pytest.mark.parametrize(("asks", "measures", "judged"), [(True, False, 8), (False, True, 3), (False, False, 0)])
+def test_a_policy_that_asks_for_nothing_has_only_some_texts_judged_for_the_metric(
+    evaluator, monkeypatch, asks, measures, judged
+):
+    monkeypatch.setattr("provenance.recursion.documents.MOST_MEASURED", 3)
+    world = NgramWorld(TEXTS, {}, {})
+    pool = DocumentPool(
+        world, real_texts(), seed=0, budget=Budget(documents=8), evaluator=evaluator,
+        detect=lambda texts: np.full(len(texts), 0.3), asks_for_scores=asks, measures_detector=measures,
+    )  # fmt: skip
+    step(world, pool, pool.begin(), 0)
+    written = step(world, pool, pool.draw(load_policy("replace"), generation=1), 1)
+    assert np.isfinite(pool.observe(written)["sample_p_model"]).sum() == judged
+    assert sum(row["p_model"] is not None for row in pool.table(2).to_pylist() if row["age"] == 1) == judged
+
+
 def test_tags_of_the_catalog_serve_where_there_is_no_detector(evaluator):
     _, pool = document_pool(evaluator, p_model=[0.25] * len(TEXTS))
     assert set(pool.table(0)["p_model"].to_pylist()) == {0.25}

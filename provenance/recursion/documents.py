@@ -27,6 +27,8 @@ Detect = Callable[[Sequence[str]], NDArray[np.float64]]
 """Texts to p_model, NaN where the detector abstains."""
 
 
+MOST_MEASURED = 200
+"""Texts of a generation that the detector reads for its own metric, where no policy wants to know."""
 _P_MODEL = "pool.p_model"
 """Name of the scores among the arrays kept of a generation; the others are the world's own."""
 
@@ -69,9 +71,10 @@ class DocumentPool:
         arrivals: int = 0,
         writes: int | None = None,
         asks_for_scores: bool = True,
+        measures_detector: bool = False,
     ) -> None:
         self._world, self._seed, self._budget, self._evaluator, self._detect = world, seed, budget, evaluator, detect
-        self._writes, self._asks_for_scores = writes, asks_for_scores
+        self._writes, self._asks_for_scores, self._measures_detector = writes, asks_for_scores, measures_detector
         self.held_out: Sequence[str] = real.held_out
         self.held_out_subgroup: Sequence[str | None] = real.held_out_subgroup
         n = len(real.texts)
@@ -159,11 +162,11 @@ class DocumentPool:
         samples = self._world.sample(model, like, seeds.stream(self._seed, "sample", generation))
         n = len(self._world.n_tokens(samples))
         # Generation 0 is shared, so its texts are judged for those policies that will ask.
-        if self._asks_for_scores or generation == 0:
-            texts = self._world.texts(samples) if callable(self._detect) else [""] * n
-            p_model = self._scores(texts, np.ones(n, dtype=np.bool_), generation=generation + 1)
-        else:
-            p_model = np.full(n, np.nan)
+        judged = n if self._asks_for_scores or generation == 0 else MOST_MEASURED if self._measures_detector else 0
+        some = self._world.take(samples, np.arange(min(judged, n)))
+        texts = self._world.texts(some) if callable(self._detect) else [""] * min(judged, n)
+        p_model = np.full(n, np.nan)
+        p_model[:judged] = self._scores(texts, np.ones(len(texts), dtype=np.bool_), generation=generation + 1)
         self._append(samples, p_model, generation=generation)
         return Written(samples=samples, kept={**samples, _P_MODEL: p_model}, n=n)
 

@@ -189,8 +189,6 @@ def pool_of(plan: Plan, run: Run, world: Any, evaluator: PoolEvaluator) -> Pool:
         archive=experiment.real.samples,
         arrivals=experiment.real.arrivals,
         writes=experiment.writes,
-        # The detector's own metric needs the scores whatever the policy does with them.
-        asks_for_scores=run.policy.asks_for_scores
-        or experiment.metrics.names is None
-        or "detector_auroc" in experiment.metrics.names,
+        asks_for_scores=run.policy.asks_for_scores,
+        measures_detector=experiment.metrics.names is None or "detector_auroc" in experiment.metrics.names,
     )
