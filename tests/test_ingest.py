@@ -197,6 +197,28 @@ def test_numbers_that_json_lacks_are_read_as_null(catalog: Catalog, tmp_path: Pa
     assert rejects_of(catalog, "c") == [(path.name, 4, "no text: null")]
 
 
+def test_a_whole_number_of_any_length_is_read_alike_from_lines_and_from_an_array(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    numbers = ["0", "-5", str(2**64 - 1), str(-(2**63)), str(2**64), str(-(2**63) - 1), "1" + 30 * "0", "7" * 5000]
+    rows = [f'{{"text": "t", "id": "{i}", "n": {number}}}' for i, number in enumerate(numbers)]
+    kept = []
+    # With a lone surrogate in it a line is read as an array is.
+    for name, text in (
+        ("a.jsonl", "\n".join(rows)),
+        ("b.jsonl", "\n".join(rows).replace('"n"', '"o": "\\ud800", "n"')),
+        ("c.json", f"[{','.join(rows)}]"),
+    ):
+        (tmp_path / name).write_text(text)
+        assert add_corpus(catalog, name[0], [str(tmp_path / name)], Fields(key="id", meta=("n",))).rejected == 0
+        kept.append(query(catalog, f"select meta::VARCHAR from documents where corpus = '{name[0]}' order by key"))
+    whole = [f'{{"n":{number}}}' for number in numbers[:4]]
+    floats = ['{"n":1.8446744073709552e19}', '{"n":-9.223372036854775808e18}', '{"n":1e30}', '{"n":null}']
+    assert kept[0] == kept[1] == kept[2]
+    assert [row[0] for row in kept[0][:4]] == whole
+    assert [json.loads(row[0]) for row in kept[0][4:]] == [json.loads(text) for text in floats]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -219,7 +241,13 @@ def test_a_json_file_holds_an_array_or_objects_in_any_layout(
 
 
 _JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(allow_nan=False), st.text()),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**63), 2**64 - 1),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(),
+    ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )

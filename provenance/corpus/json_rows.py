@@ -1,10 +1,12 @@
 """JSON to rows: one object a line, or whole objects and arrays of them. Knows bytes; nothing of files or catalogs.
 
-NaN, Infinity and -Infinity, which are no JSON but which Python writes, are read as null.
+NaN, Infinity and -Infinity, which are no JSON but which Python writes, are read as null. Whole numbers of more than 64
+bits are read as floats, as orjson reads them.
 """
 
 import codecs
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -16,7 +18,16 @@ from provenance.corpus.rows import BLOCK_BYTES, MAX_TEXT_BYTES, ROWS_PER_BATCH, 
 from provenance.errors import DataError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+
+
+def _whole(digits: str) -> int | float | None:
+    # orjson, which reads lines and writes metadata, knows no longer ones; int() refuses the longest outright.
+    if len(digits) <= 20 and -(2**63) <= (number := int(digits)) < 2**64:
+        return number
+    return value if math.isfinite(value := float(digits)) else None
+
+
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None, parse_int=_whole)
 
 
 def read_lines(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterator[list[Row]]:
