@@ -136,6 +136,17 @@ def test_files_that_share_a_name_take_on_as_few_folders_as_tell_them_apart(
     assert absolute == names if given[0] != "x.jsonl" else absolute[1:] == names[1:]
 
 
+def test_a_file_under_two_spellings_of_its_path_is_one_file(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, "f/train/0.jsonl")
+    (tmp_path / "link").symlink_to("f")
+    monkeypatch.chdir(tmp_path)
+    spelled = ["f", str(tmp_path / "f/train/0.jsonl"), "f/../f/train/0.jsonl", "link/train"]
+    assert [source.name for source in discover(spelled)] == ["train/0.jsonl"] * 4
+    assert add_corpus(catalog, "c", spelled, Fields()).documents == 1
+
+
 def test_standard_input_is_read_as_jsonl(run: Callable[..., Result]) -> None:
     result = run("corpus", "add", "piped", "-", "--json", stdin='{"text":"one two"}\n{"text":"three"}\n')
     assert json.loads(result.stdout)["documents"] == 2

@@ -6,6 +6,7 @@ row becomes a `Row` with a reason; only a file that cannot be read at all raises
 
 import csv
 import io
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -64,18 +65,23 @@ def discover(paths: list[str]) -> list[Source]:
 
 
 def _told_apart(sources: list[Source]) -> list[Source]:
-    # A file that was given twice has one name, so that its documents are seen to occur twice.
-    names = {source.location: source.name for source in reversed(sources)}
+    # A file that was given twice, however its path was spelled, has one name: its documents are seen to occur twice.
+    first = {_place(source): source for source in reversed(sources)}
+    names = {place: source.name for place, source in first.items()}
     while True:
         shared = Counter(names.values())
         longer = {
-            location: Path(*Path(location).parts[-name.count("/") - 2 :]).as_posix()
-            for location, name in names.items()
+            place: Path(*Path(first[place].location).parts[-name.count("/") - 2 :]).as_posix()
+            for place, name in names.items()
             if shared[name] > 1
         }
-        if all(names[location] == name for location, name in longer.items()):
-            return [replace(source, name=names[source.location]) for source in sources]
+        if all(names[place] == name for place, name in longer.items()):
+            return [replace(source, name=names[_place(source)]) for source in sources]
         names |= longer
+
+
+def _place(source: Source) -> str:
+    return source.location if source.kind in {"stdin", "hf"} else os.path.realpath(source.location)
 
 
 def _saved_by_datasets(name: str) -> Path | None:
