@@ -356,6 +356,43 @@ def test_a_broken_csv_row_of_several_lines_says_which(catalog: Catalog, tmp_path
     ]
 
 
+@given(
+    st.lists(st.tuples(*[st.tuples(st.text('",\t\r\n ab'), st.booleans(), st.sampled_from(["", " ", "  "]))] * 2)),
+    st.sampled_from(["a.csv", "a.tsv"]),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_blanks_after_a_closing_quote_of_a_csv_are_no_part_of_the_field(
+    rows: list[tuple[tuple[str, bool, str], ...]], name: str, end: str
+) -> None:
+    def written(text: str, quoted: bool, blanks: str) -> str:
+        bare = not quoted and text and not set(text) & set('",\t\r\n')
+        return text if bare else f'"{text.replace(chr(34), 2 * chr(34))}"{blanks}'
+
+    delimiter = "\t" if name == "a.tsv" else ","
+    lines = [f'"id" {delimiter}"text" ', *(delimiter.join(written(*field) for field in row) for row in rows)]
+    found = readers._read_csv(io.BytesIO(end.join(lines).encode()), name, lambda: None)
+    records = [row.record for block in found for row in block]
+    assert records == [{"id": row[0][0], "text": row[1][0]} for row in rows]
+
+
+def test_a_row_with_more_than_blanks_after_a_quote_is_refused_and_takes_no_other_row_along(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        'id,text\n1,"a" b\n2,"x" ,"y" z,"\n3,"two\nlines" \n4,"5 inches\n5,"7 inches" \n6,"said ""so"" , once" '
+    )
+    add_corpus(catalog, "c", [str(path)], Fields(key="id"))
+    texts = dict(zip(*read_texts(catalog, get_corpus(catalog, "c")), strict=True))
+    found = {key: texts[doc_id.bytes] for key, doc_id in query(catalog, "select key, doc_id from documents")}
+    assert found == {"3": "two\nlines", "6": 'said "so" , once'}
+    assert rejects_of(catalog, "c") == [
+        ("a.csv", 2, "broken CSV: ',' expected after '\"'"),
+        ("a.csv", 3, "broken CSV: ',' expected after '\"'"),
+        ("a.csv", 6, "broken CSV, lines 6 to 7: ',' expected after '\"'"),
+    ]
+
+
 def test_a_csv_header_that_cannot_be_read_is_one_error(run: Callable[..., Result], tmp_path: Path) -> None:
     for name, text in (("a.csv", 'id,"text\n1,x\n'), ("b.csv", 'id,"te"xt\n1,x\n')):
         (tmp_path / name).write_text(text)

@@ -7,21 +7,20 @@ row becomes a `Row` with a reason; only a file that cannot be read at all raises
 import csv
 import io
 import os
+import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from provenance.corpus import json_rows
 from provenance.corpus.rows import BLOCK_BYTES, MAX_TEXT_BYTES, ROWS_PER_BATCH, Row
 from provenance.errors import DataError, MissingExtraError, NotFoundError, UsageError
-
-if TYPE_CHECKING:
-    from _csv import Reader as CsvReader
 
 _DECODED_BYTES = 16 * 1024 * 1024
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
@@ -179,14 +178,12 @@ def _read_csv(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterat
     # Bytes that are not UTF-8 come through as lone surrogates, so one bad row is one reject.
     text = io.TextIOWrapper(io.BufferedReader(_Raw(stream)), encoding="utf-8-sig", errors="surrogateescape", newline="")
     csv.field_size_limit(MAX_TEXT_BYTES)
-    # Not strict, a stray quote takes all rows up to the next one, or to the end of the file, into one text.
-    reader = csv.reader(text, delimiter="\t" if ".tsv" in Path(name).suffixes else ",", strict=True)
+    records = _Records(text, name, "\t" if ".tsv" in Path(name).suffixes else ",")
     header: list[str] = []
     rows: list[Row] = []
     n_chars = 0
     while True:
-        first_line = reader.line_num + 1
-        values, problem = _next_record(reader, name)
+        values, problem = records.next()
         if values is None:
             break
         if not values and not problem:
@@ -194,15 +191,16 @@ def _read_csv(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterat
         if header and not problem and len(values) != len(header):
             problem = f"{len(values)} fields, the header has {len(header)}"
         if problem:
-            where = f", lines {first_line} to {reader.line_num}" if reader.line_num > first_line else ""
+            first, last = records.first_line, records.last_line
+            where = f", lines {first} to {last}" if last > first else ""
             problem = problem if problem.startswith("over ") else f"broken CSV{where}: {problem}"
             if not header:
                 raise DataError(f"{name}: the header is {problem}", hint="nothing was added")
-            rows.append(Row(name, first_line, None, problem))
+            rows.append(Row(name, first, None, problem))
         elif not header:
             header = values
         else:
-            rows.append(Row(name, first_line, dict(zip(header, values, strict=True))))
+            rows.append(Row(name, records.first_line, dict(zip(header, values, strict=True))))
             n_chars += sum(map(len, values))
         if len(rows) >= ROWS_PER_BATCH or n_chars >= BLOCK_BYTES:
             report()
@@ -212,19 +210,62 @@ def _read_csv(stream: BinaryIO, name: str, report: Callable[[], None]) -> Iterat
         yield rows
 
 
-def _next_record(reader: "CsvReader", name: str) -> tuple[list[str] | None, str]:
-    """The next record (None at the end) and what is wrong with it. Raises DataError where a quote is never closed."""
-    first_line = reader.line_num + 1
-    try:
-        return next(reader, None), ""
-    except csv.Error as error:
-        too_long = "field larger" in str(error)
-        if "end of data" in str(error) or (too_long and reader.line_num > first_line):
-            raise DataError(
-                f"{name}: a quote opened in the row of line {first_line} is still open in line {reader.line_num}",
-                hint="close it, or double it if it belongs to the text; nothing was added",
-            ) from error
-        return [], f"over {MAX_TEXT_BYTES >> 20} MiB" if too_long else str(error)
+class _Records:
+    """The records of a CSV file, one after the other, and the lines each takes."""
+
+    def __init__(self, text: Iterable[str], name: str, delimiter: str) -> None:
+        self._name = name
+        self._delimiter = delimiter
+        self._record: list[str] = []
+        self._lines = self._kept(text)
+        # Not strict, a stray quote takes all rows up to the next one, or to the end of the file, into one text.
+        self._reader = csv.reader(self._lines, delimiter=delimiter, strict=True)
+        self.first_line = 1
+
+    @property
+    def last_line(self) -> int:
+        """The last line of the record that was read last."""
+        return self.first_line + len(self._record) - 1
+
+    def next(self) -> tuple[list[str] | None, str]:
+        """The next record (None at the end) and what is wrong with it. Raises DataError where a quote stays open."""
+        self.first_line += len(self._record)
+        self._record.clear()
+        try:
+            try:
+                return next(self._reader, None), ""
+            except csv.Error as error:
+                if "expected after" not in str(error):
+                    raise
+                # Again from its first line, where no quote is open; later lines are taken as they are needed.
+                lines = _without_blanks(chain(self._record.copy(), self._lines), self._delimiter)
+                return next(csv.reader(lines, delimiter=self._delimiter, strict=True)), ""
+        except csv.Error as error:
+            too_long = "field larger" in str(error)
+            if "end of data" in str(error) or (too_long and self.last_line > self.first_line):
+                raise DataError(
+                    f"{self._name}: a quote opened in the row of line {self.first_line} is still open in line "
+                    f"{self.last_line}",
+                    hint="close it, or double it if it belongs to the text; nothing was added",
+                ) from error
+            return [], f"over {MAX_TEXT_BYTES >> 20} MiB" if too_long else str(error)
+
+    def _kept(self, text: Iterable[str]) -> Iterator[str]:
+        for line in text:
+            self._record.append(line)
+            yield line
+
+
+def _without_blanks(lines: Iterable[str], delimiter: str) -> Iterator[str]:
+    """The lines of one record without the blanks between a closing quote and the delimiter or the end of the line."""
+    quoted = re.compile(rf'((?:^|{delimiter})"(?:[^"]++|"")*+)(?:(")[^\S{delimiter}\r\n]*(?=[{delimiter}\r\n]|\Z))?')
+    # A line that goes on inside a field is read with the quote that the field began with.
+    opened = ""
+    for line in lines:
+        whole = opened + line
+        fields = list(quoted.finditer(whole))
+        yield quoted.sub(r"\1\2", whole)[len(opened) :]
+        opened = '"' if fields and fields[-1].end() == len(whole) and not fields[-1][2] else ""
 
 
 class _Raw(io.RawIOBase):
