@@ -74,10 +74,13 @@ def add(
 ) -> None:
     """Add PATH… as a new version of corpus NAME.
 
-    A PATH is a .jsonl or .ndjson file (also .gz, .zst), a .json file of lines or of one array, a .parquet or .csv
-    file, a text file, a folder of these, a `save_to_disk` folder, a hub dataset (hf:repo:config:split), or - for JSONL
-    on standard input. Rows that cannot be read are skipped, counted, and listed in a rejects file. Adding the same
-    data again changes nothing.
+    A PATH is a .jsonl or .ndjson file (also .gz, .zst), a .json file of one array or of objects in any layout, a
+    .parquet, .csv or .tsv file, a text file, a folder of these, a `save_to_disk` folder, a hub dataset
+    (hf:repo:config:split), or - for JSONL on standard input. Rows that cannot be read are skipped, counted, and listed
+    in a rejects file. Adding the same data again changes nothing.
+
+    In CSV a quote at the start of a field lasts to the next single one, over line ends too; a quote inside is doubled,
+    and only blanks may follow the closing one.
     """
     from provenance.corpus.ingest import Progress, add_corpus
     from provenance.corpus.prepare import Fields, parse_origin_map
