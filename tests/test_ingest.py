@@ -512,6 +512,18 @@ def test_declared_origins_set_the_generation_where_it_is_known(catalog: Catalog,
     assert found == [("human", 0, 0, 1.0), ("model", 1, None, None), ("unknown", None, None, None)]
 
 
+def test_a_document_is_as_deep_as_its_own_origin_and_generator_say(catalog: Catalog, write_jsonl: Any) -> None:
+    said = [(o, g) for o in ("human", "model", "mixed", None) for g in ("m", None)]
+    rows = [{"id": f"{o} {g} {i}", "text": "t", "o": o, "g": g} for i in range(3) for o, g in said]
+    fields = Fields(key="id", origin="o", generator="g")
+    add_corpus(catalog, "c", [str(write_jsonl("a.jsonl", rows))], fields)
+    found = query(catalog, "select key, generation, generation_max, human_ancestry from documents")
+    depths = {("human", "m"): (0, 0, 1.0), ("human", None): (0, 0, 1.0), ("mixed", None): (None, None, None)}
+    depths[None, None] = (None, None, None)
+    expected = {f"{o} {g} {i}": depths.get((o, g), (1, None, None)) for i in range(3) for o, g in said}
+    assert {key: depth for key, *depth in found} == {key: list(depth) for key, depth in expected.items()}
+
+
 def test_stripped_characters_become_evidence(catalog: Catalog, write_jsonl: Any) -> None:
     path = write_jsonl("a.jsonl", [{"text": "wa\u200bter"}, {"text": "plain"}])
     result = add_corpus(catalog, "c", [str(path)], Fields())

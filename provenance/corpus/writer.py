@@ -5,6 +5,7 @@ memory holds one shard whatever the corpus's size, and a text is found by doc_id
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -149,19 +150,25 @@ class CorpusWriter:
         text = _text_array([pending.text[i] for i in order.tolist()])
         table = self._document_table(pending, np.concatenate(words), order)
         self._documents.write_table(table)
-        if pending.stripped:
-            found = [(pending.doc_id[i], pending.stripped[i]) for i in np.sort(order).tolist()]
-            self._write_evidence([(doc_id, *what) for doc_id, what in found if what is not None])
+        found = [(i, what) for i, what in enumerate(pending.stripped) if what is not None]
+        left_out = set(repeated.tolist())
+        self._write_evidence([(pending.doc_id[i], *what) for i, what in found if i not in left_out])
         self._hashes.append(np.concatenate([ids[order], _bytes_matrix(table["text_sha256"], 32)], axis=1))
         self._shards.append(self._write_shard(len(self._shards), table["doc_id"].combine_chunks(), text))
 
     def _document_table(self, pending: Prepared, n_words: NDArray[np.int32], order: NDArray[np.intp]) -> pa.Table:
         inherited = self._lineage
         nothing = [None] * len(pending.doc_id)
-        origins = [origin or inherited.origin for origin in pending.declared_origin or nothing]
-        generators = [v or inherited.generator for v in pending.declared_generator or nothing]
-        said = [(origin, generator is not None) for origin, generator in zip(origins, generators, strict=True)]
-        depth = {pair: _depth(*pair, inherited) for pair in set(said)}
+        origins = _or_inherited(pending.declared_origin or nothing, inherited.origin)
+        generators = _or_inherited(pending.declared_generator or nothing, inherited.generator)
+        # Documents say the same few things: depths are found once for each and taken by its number.
+        said = origins.dictionary_encode("encode")
+        pairs = [(origin, named) for origin in said.dictionary.to_pylist() for named in (False, True)]
+        number = 2 * said.indices.to_numpy() + generators.is_valid().to_numpy(zero_copy_only=False)
+        generation, generation_max, human_ancestry = (
+            pa.array(depths).take(pa.array(number))
+            for depths in zip(*(_depth(*pair, inherited) for pair in pairs), strict=True)
+        )
         columns: dict[str, Any] = {
             "key": pending.key,
             "source": pending.source,
@@ -174,9 +181,9 @@ class CorpusWriter:
             "declared_origin": origins,
             "declared_generator": generators,
             "meta": pending.meta or nothing,
-            "generation": [depth[pair][0] for pair in said],
-            "generation_max": [depth[pair][1] for pair in said],
-            "human_ancestry": [depth[pair][2] for pair in said],
+            "generation": generation,
+            "generation_max": generation_max,
+            "human_ancestry": human_ancestry,
         }
         in_order = {f.name: pa.array(columns[f.name], f.type).take(order) for f in tables.DOCUMENT if f.name in columns}
         in_order["doc_id"] = tables.uuids(pending.doc_id).take(order)
@@ -230,6 +237,11 @@ def _text_array(texts: list[bytes]) -> pa.Array:
     offsets = np.zeros(len(texts) + 1, dtype=np.int32)
     np.cumsum(np.fromiter(map(len, texts), dtype=np.int32, count=len(texts)), out=offsets[1:])
     return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts)))
+
+
+def _or_inherited(values: Sequence[str | None], inherited: str | None) -> pa.Array:
+    array = pa.array(values, pa.string())
+    return array if inherited is None else array.fill_null(inherited)
 
 
 def _depth(origin: str | None, has_generator: bool, inherited: Lineage) -> tuple[int | None, int | None, float | None]:
