@@ -4,8 +4,10 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +17,7 @@ from provenance.cli import cli
 
 from provenance import tables
 from provenance.catalog.corpora import get_corpus
-from provenance.catalog.evidence import add_calibration, add_evidence, evidence_of, unscored
+from provenance.catalog.evidence import add_calibration, add_evidence, add_scores, evidence_of, unscored
 from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
 from provenance.tagging import detect
@@ -230,6 +232,24 @@ def test_two_runs_at_a_time_leave_one_row_for_each_score(
     with catalog.read() as con:
         rows, distinct = con.execute(counts).fetchall()[0]
     assert rows == distinct >= info.documents
+
+
+def test_only_rows_that_others_added_since_it_was_asked_what_is_unscored_keep_a_score_out(
+    trained: Run, catalog: Catalog
+) -> None:
+    with catalog.read() as con:
+        doc_id = con.execute("SELECT doc_id FROM documents WHERE key = 'c60'").fetchall()[0][0]
+    texts = [pa.array([text]) for text in ("detector", "stack", "9")]
+    columns = [tables.uuids([doc_id.bytes]), *texts, pa.array([0.5]), pa.array([0.1]), pa.nulls(1, pa.string())]
+    row = pa.Table.from_arrays(columns, schema=tables.EVIDENCE)
+    one, other, before = uuid4(), uuid4(), datetime.now(UTC)
+    counts = []
+    # Going through all rows of a large catalog for every batch would hold its lock for long.
+    for writer, asked in ((one, before), (other, before), (one, before), (other, None)):
+        with catalog.write() as con:
+            add_scores(con, row, writer, asked or datetime.now(UTC))
+            counts.append(con.execute("SELECT count(*) FROM evidence_row WHERE version = '9'").fetchall()[0][0])
+    assert counts == [1, 1, 2, 3]
 
 
 def test_explain_names_the_registered_text_that_a_copy_comes_from(

@@ -51,17 +51,22 @@ def add_evidence(con: "duckdb.DuckDBPyConnection", rows: pa.Table, activity_id: 
         con.unregister("new_evidence")
 
 
-def add_scores(con: "duckdb.DuckDBPyConnection", rows: pa.Table, activity_id: UUID) -> None:
+def add_scores(con: "duckdb.DuckDBPyConnection", rows: pa.Table, activity_id: UUID, asked: datetime) -> None:
     """Append a detector's rows, but for those that another process has added since this one asked what is unscored.
 
-    Part of the caller's transaction.
+    `asked` is the moment before it asked. Part of the caller's transaction.
     """
     con.register("new_scores", rows)
     try:
+        # Neither older rows nor this command's own can be among them. DuckDB skips both by the bounds it keeps of each
+        # block of rows, for which the moment has to be of the column's own type.
         missing = con.sql(
             """
-            SELECT doc_id::BLOB AS doc_id FROM new_scores ANTI JOIN evidence_row USING (doc_id, kind, name, version)
-            """
+            SELECT doc_id::BLOB AS doc_id FROM new_scores ANTI JOIN (
+                FROM evidence_row WHERE recorded_at >= ?::TIMESTAMP AND activity_id <> ?
+            ) USING (doc_id, kind, name, version)
+            """,
+            params=[asked, activity_id],
         ).to_arrow_table()["doc_id"]
     finally:
         con.unregister("new_scores")

@@ -6,6 +6,7 @@ one skips it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ def detect(
     on_progress: Callable[[int], None] | None = None,
 ) -> Detected:
     """Score every document of a corpus that this version of the detector has not scored."""
+    asked = datetime.now(UTC)
     wanted = unscored(catalog, info, detector.kind.value, detector.name, detector.version)
     scored = abstained = 0
     if len(wanted):
@@ -56,7 +58,7 @@ def detect(
             ids, texts = batch["doc_id"], batch["text"].to_pylist()
             scores = np.asarray(detector.score(texts), dtype=np.float64)
             scores[~np.isfinite(scores)] = np.nan
-            _commit(catalog, activity, detector, reading, ids, texts, scores)
+            _commit(catalog, activity, detector, reading, ids, texts, scores, asked)
             scored += int(np.isfinite(scores).sum())
             abstained += int(np.isnan(scores).sum())
             if on_progress is not None:
@@ -72,6 +74,7 @@ def detect(
 
 def read_metadata(catalog: Catalog, activity: Activity, info: CorpusInfo, detector: MetadataDetector) -> Detected:
     """Turn what the source says of each document into evidence; silent where it says nothing."""
+    asked = datetime.now(UTC)
     wanted = unscored(catalog, info, detector.kind.value, detector.name, detector.version)
     table = document_columns(catalog, info, detector.columns)
     table = table.filter(pc.is_in(table["doc_id"].cast(pa.binary(16)), value_set=wanted))
@@ -82,7 +85,7 @@ def read_metadata(catalog: Catalog, activity: Activity, info: CorpusInfo, detect
         log_lr = to_log_lr(detector.kind, "log_lr", scores[speaks], None)
         rows = _rows(detector, doc_ids, scores[speaks], log_lr, [None] * len(speaks))
         with catalog.write() as con:
-            add_scores(con, rows, activity.activity_id)
+            add_scores(con, rows, activity.activity_id, asked)
     return Detected(
         detector=detector.name,
         version=detector.version,
@@ -100,13 +103,14 @@ def _commit(
     ids: pa.Array,
     texts: list[str],
     scores: NDArray[np.float64],
+    asked: datetime,
 ) -> None:
     log_lr = to_log_lr(detector.kind, detector.score_is, scores, reading)
     reasons = _why_not(texts, scores, reading)
     log_lr[[reason is not None for reason in reasons]] = np.nan
     details = [orjson.dumps({"abstained": reason}).decode() if reason else None for reason in reasons]
     with catalog.write() as con:
-        add_scores(con, _rows(detector, ids, scores, log_lr, details), activity.activity_id)
+        add_scores(con, _rows(detector, ids, scores, log_lr, details), activity.activity_id, asked)
 
 
 def _why_not(texts: list[str], scores: NDArray[np.float64], reading: Reading | None) -> list[str | None]:
