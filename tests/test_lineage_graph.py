@@ -441,3 +441,22 @@ def test_the_public_macros_answer_in_sql(catalog, loop, run):
     )
     found = run("sql", "--format", "csv", "select relation, count(*) n from lineage group by all order by 1").stdout
     assert found == "relation,n\nderived_from,2\ngenerated_by,2\nmember_of,9\ntrained_on,2\n"
+
+
+def test_depths_that_an_earlier_rule_left_in_an_old_catalog_are_set_right_when_it_is_opened(
+    catalog, run, write_jsonl, tmp_path
+):
+    add(catalog, write_jsonl, "human", ["a text of somebody's", "a second text"], Origin.HUMAN)
+    add(catalog, write_jsonl, "syn", ["a rewriting of it"], None, "gpt-x")
+    edges = tmp_path / "edges.csv"
+    edges.write_text("child,parent,relation\ncorpus:syn@1,corpus:human@1,derived_from\n")
+    assert run("lineage", "import", edges).exit_code == 0
+    with catalog.write() as con:
+        con.execute("UPDATE document SET generation = 0 WHERE declared_generator = 'gpt-x'")
+        con.execute("DROP VIEW pictures")
+        con.execute("DROP TABLE picture")
+        con.execute("DELETE FROM schema_migration WHERE version > 8")
+    opened = Catalog.open(catalog.root)
+    with opened.read() as con:
+        assert con.execute("SELECT generation FROM documents WHERE corpus = 'syn'").fetchall() == [(1,)]
+    assert run("verify").exit_code == 0

@@ -5,7 +5,12 @@ from importlib.resources import files
 
 import duckdb
 
+from provenance.catalog.depth import graph_depths, store_depths
 from provenance.errors import CatalogError
+
+# Stored depths follow the rules of depth.py and not the schema: with this step they are computed anew. Whoever changes
+# those rules adds a step and names it here.
+_DEPTHS_ANEW = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,9 @@ def migrate(con: duckdb.DuckDBPyConnection, *, up_to: int | None = None) -> list
                 "CREATE TABLE IF NOT EXISTS schema_migration (version INTEGER PRIMARY KEY, name VARCHAR NOT NULL)"
             )
             con.execute(step.sql)
+            if step.version == _DEPTHS_ANEW and version:
+                with graph_depths(con):
+                    store_depths(con)
             con.execute("INSERT INTO schema_migration VALUES (?, ?)", [step.version, step.name])
             con.execute("COMMIT")
         except duckdb.Error as error:

@@ -1,0 +1,2 @@
+-- What a model wrote is its text whatever else it came from: where one step up is generated_by, every step crosses a
+-- model. No table changes; with this step, migrate.py computes anew the depths that were stored before that was so.
