@@ -43,7 +43,7 @@ def plan(catalog: "Catalog", out: Output, policy: str) -> None:
 def lock(catalog: "Catalog", out: Output, policy: str, output: Path | None, *, check: bool, dry_run: bool) -> None:
     """Pin what POLICY draws to its very documents, in a file that needs no time, path or machine to be rebuilt."""
     from provenance.errors import CheckFailedError
-    from provenance.mixing.lock import make_lock
+    from provenance.mixing.lock import ROW_LAYOUT, make_lock
     from provenance.mixing.plan import plan_mix
     from provenance.mixing.policy import load_policy
 
@@ -51,7 +51,12 @@ def lock(catalog: "Catalog", out: Output, policy: str, output: Path | None, *, c
     _note_held_out(drawn)
     made = make_lock(drawn)
     path = output or Path(f"{made.name}.lock.json")
-    same = path.exists() and path.read_bytes() == made.canonical()
+    there = path.read_bytes() if path.exists() else b""
+    if check:
+        # How an earlier version laid out the rows says nothing about which documents are drawn.
+        layouts = (made.model_copy(update={"layout": number}) for number in range(ROW_LAYOUT, 0, -1))
+        made = next((lock for lock in layouts if lock.canonical() == there), made)
+    same = there == made.canonical()
     if check and not same:
         raise CheckFailedError(
             f"{path} is not what {policy} draws now", hint=f"see what changed: provenance mix diff {path} {policy}"
@@ -97,8 +102,9 @@ def build(
 
     The policy of LOCK is drawn anew from the catalog as it is, and LOCK is updated if that gives something else; what
     changed is said. With --locked exactly the documents of LOCK are built, byte for byte, or none where their corpora
-    are not here as they were (for Parquet, where another version would write it); how many of them would no longer be
-    drawn, because tags changed since, is said.
+    are not here as they were or, with -o, where this version lays out the rows otherwise than the one that made LOCK
+    (for Parquet, also where another library writes it); how many of them would no longer be drawn, because tags
+    changed since, is said.
 
     \b
     provenance mix build human-first.lock.json --locked -o train.parquet

@@ -20,7 +20,7 @@ from provenance.corpus.prepare import Fields
 from provenance.errors import CheckFailedError, ConfigError, DataError, NotFoundError, QueryError
 from provenance.mixing.build import build_mix, find_drift
 from provenance.mixing.compare import diff_mixes
-from provenance.mixing.lock import Lock, locked_rows, make_lock, parse_lock, read_lock
+from provenance.mixing.lock import ROW_LAYOUT, Lock, locked_rows, make_lock, parse_lock, read_lock
 from provenance.mixing.plan import plan_mix
 from provenance.mixing.policy import parse_policy
 from provenance.types import Origin
@@ -344,6 +344,32 @@ def test_another_parquet_writer_is_drift_for_parquet_alone(catalog, tmp_path):
     with pytest.raises(CheckFailedError, match="the lock has parquet-cpp-arrow version 1"):
         build_mix(catalog, lock, output=tmp_path / "x.parquet", locked=True)
     assert build_mix(catalog, lock, output=tmp_path / "x.jsonl", locked=True).written.rows == 20
+
+
+def test_rows_laid_out_otherwise_are_drift_wherever_texts_are_written(catalog, tmp_path, run_on):
+    lock = make_lock(plan_mix(catalog, HALF))
+    said = json.loads(lock.canonical())
+    assert said.pop("layout") == ROW_LAYOUT
+    path, rule = tmp_path / "old.lock.json", tmp_path / "p.toml"
+    path.write_bytes(rfc8785.dumps(said))
+    old = read_lock(path)
+    assert old.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    for name in ("x.jsonl", "x.parquet"):
+        with pytest.raises(CheckFailedError, match=f"rows: the lock has layout 1, .* writes layout {ROW_LAYOUT}$"):
+            build_mix(catalog, old, output=tmp_path / name, locked=True)
+    assert build_mix(catalog, old, locked=True).lock == old
+    recorded = build_mix(catalog, old)
+    assert (recorded.lock, recorded.drift) == (old, [])
+    assert build_mix(catalog, old, output=tmp_path / "x.jsonl").lock == lock
+    rule.write_text(
+        'name = "p"\nseed = 7\n[budget]\ndocuments = 20\n[[share]]\nwhere = "origin = \'human\'"\nshare = 0.5\n'
+        "[[share]]\nwhere = \"origin = 'model'\"\nshare = 0.5\n"
+    )
+    checked = run_on(catalog, "mix", "lock", rule, "-o", path, "--check")
+    assert checked.exit_code == 0
+    assert old.sha256 in checked.stdout
+    assert run_on(catalog, "mix", "lock", rule, "-o", path).exit_code == 0
+    assert read_lock(path) == lock
 
 
 def test_a_text_that_changed_on_disk_stops_the_build(catalog, tmp_path):

@@ -26,6 +26,7 @@ from provenance.corpus.export import Written, export, format_of
 from provenance.errors import CheckFailedError, ConfigError, DataError
 from provenance.ids import sha256_text
 from provenance.mixing.lock import (
+    ROW_LAYOUT,
     Group,
     Lock,
     LockedRows,
@@ -53,7 +54,8 @@ SCHEMA = pa.schema(
     ]
 )
 """A row of a built mix. Nothing in it depends on where or when it was built. `share` is the number of the `[[share]]`
-in the policy file, from 1, and `value` the group of its `by` column."""
+in the policy file, from 1, and `value` the group of its `by` column. Whoever changes what a row is raises
+`lock.ROW_LAYOUT`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,12 +150,16 @@ def build_mix(
     """
     chosen = format_of(output, format) if output is not None else None
     corpora, drift = find_drift(catalog, lock)
+    if chosen is not None and lock.layout != ROW_LAYOUT:
+        here = f"a version that writes layout {ROW_LAYOUT}"
+        drift.append(Drift(what="rows", expected=f"layout {lock.layout}", found=here))
     if chosen == "parquet" and lock.writer != (mine := parquet_writer_version()):
         drift.append(Drift(what="Parquet writer", expected=lock.writer, found=mine))
     if drift and locked:
         raise CheckFailedError(
             f"the mix cannot be rebuilt as locked; {'; '.join(map(str, drift))}",
-            hint="add the corpora as they were (or install that writer), or build without --locked to draw anew",
+            hint="add the corpora as they were, or use the versions that the lock was made with; or build without "
+            "--locked to draw anew",
         )
     given = document_names(lock)
     unfit: dict[str, int] = {}

@@ -25,6 +25,9 @@ from provenance.mixing.plan import MixPlan, packed_ids
 from provenance.mixing.policy import MixPolicy
 
 SCHEMA = "provenance.mix-lock/1"
+ROW_LAYOUT = 2
+"""How this version lays out the rows of a built mix (`build.SCHEMA`). Since 2 they carry `value`, and count shares from
+1."""
 _MAKE_ONE = "make one: provenance mix lock POLICY.toml -o LOCK"
 
 
@@ -77,10 +80,14 @@ class Lock(Config):
     tokens: int
     writer: str
     """What wrote the Parquet of this mix: another version may compress to other bytes."""
+    layout: int = Field(default=1, ge=1)
+    """The `ROW_LAYOUT` the lock was made with. Locks that are older than this number have layout 1."""
 
     def canonical(self) -> bytes:
         """The one byte string of this lock."""
-        return rfc8785.dumps(self.model_dump(mode="json", by_alias=True, exclude_defaults=False))
+        # A lock that is older than the number keeps its bytes, and with them its hash.
+        left_out = {"layout"} if self.layout == 1 else None
+        return rfc8785.dumps(self.model_dump(mode="json", by_alias=True, exclude=left_out))
 
     @property
     def sha256(self) -> str:
@@ -138,6 +145,7 @@ def make_lock(plan: MixPlan) -> Lock:
         documents=plan.documents,
         tokens=plan.tokens,
         writer=parquet_writer_version(),
+        layout=ROW_LAYOUT,
     )  # fmt: skip
 
 
