@@ -111,7 +111,7 @@ def build(
     provenance mix build human-first.lock.json -o shards --as mds
     """
     from provenance.mixing.build import build_mix
-    from provenance.mixing.lock import document_names, read_lock
+    from provenance.mixing.lock import read_lock
 
     wanted = read_lock(lock_file)
     with progress_bar(wanted.name, total=wanted.documents) as (bar, task):
@@ -128,7 +128,7 @@ def build(
     for drift in result.drift:
         note(f"drifted: {drift}")
     for reason, count in result.unfit.items():
-        note(f"{count:,} of {len(document_names(wanted)):,} documents {reason}; without --locked the mix is drawn anew")
+        note(f"{count:,} of {result.named:,} documents {reason}; without --locked the mix is drawn anew")
     if result.lock != wanted:
         if not dry_run:
             staged = lock_file.with_name(f".{lock_file.name}.part")

@@ -20,7 +20,7 @@ from provenance.corpus.prepare import Fields
 from provenance.errors import CheckFailedError, ConfigError, DataError, NotFoundError, QueryError
 from provenance.mixing.build import build_mix, find_drift
 from provenance.mixing.compare import diff_mixes
-from provenance.mixing.lock import ROW_LAYOUT, Lock, locked_rows, make_lock, parse_lock, read_lock
+from provenance.mixing.lock import ROW_LAYOUT, Lock, document_names, locked_rows, make_lock, parse_lock, read_lock
 from provenance.mixing.plan import plan_mix
 from provenance.mixing.policy import parse_policy
 from provenance.types import Origin
@@ -304,6 +304,18 @@ def test_without_locked_a_mix_is_drawn_anew_when_tags_changed_and_with_it_the_lo
     assert f"drew anew and updated {path}: {changed}" in told.replace("\n", " ")
     assert f"would draw anew and update {path}: {changed}" in dry.replace("\n", " ")
     assert make_lock(plan_mix(catalog, HALF)) == redrawn
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_the_names_in_a_lock_that_stays_as_it_is_are_gathered_once(catalog, monkeypatch, locked):
+    from provenance.mixing import build
+
+    asked = []
+    monkeypatch.setattr(build, "document_names", lambda lock: asked.append(lock) or document_names(lock))
+    twice = policy({"where": "corpus = 'h'", "share": 1.0, "epochs": 2}, budget={"documents": 20})
+    built = build_mix(catalog, make_lock(plan_mix(catalog, twice)), locked=locked)
+    assert (built.documents, built.named, built.entered, built.left) == (20, 10, 0, 0)
+    assert len(asked) == 1
 
 
 def test_a_mix_whose_policy_finds_nothing_any_more_is_built_with_locked_alone(catalog):

@@ -81,6 +81,8 @@ class BuildResult:
     drift: list[Drift]
     written: Written | None
     documents: int
+    named: int
+    """Documents that the lock which was given names, each counted once."""
     entered: int
     """Documents that the lock which was given does not name."""
     left: int
@@ -161,7 +163,7 @@ def build_mix(
             hint="add the corpora as they were, or use the versions that the lock was made with; or build without "
             "--locked to draw anew",
         )
-    given = document_names(lock)
+    given = built = document_names(lock)
     unfit: dict[str, int] = {}
     if locked:
         unfit = _unfit(catalog, corpora, lock)
@@ -170,12 +172,11 @@ def build_mix(
         anew = make_lock(plan)
         # How many documents were there to choose from may differ as long as the choice does not.
         if drift or _members(anew) != _members(lock):
-            lock, corpora = anew, plan.corpora
+            lock, corpora, built = anew, plan.corpora, document_names(anew)
     rows = locked_rows(lock)
-    built = document_names(lock)
     result = BuildResult(
-        mix=None, lock=lock, drift=drift, written=None, documents=rows.table.num_rows, entered=len(built - given),
-        left=len(given - built), unfit=unfit,
+        mix=None, lock=lock, drift=drift, written=None, documents=rows.table.num_rows, named=len(given),
+        entered=len(built - given), left=len(given - built), unfit=unfit,
     )  # fmt: skip
     if dry_run:
         return result

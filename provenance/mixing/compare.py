@@ -46,7 +46,7 @@ def diff_mixes(catalog: Catalog, a: Lock, b: Lock) -> MixDiff:
     changes = [
         Change(doc_id=doc_id, change=change, reason=reason)
         for change, ids, other in (("left", mine - theirs, b), ("entered", theirs - mine, a))
-        for doc_id, reason in _why_not(catalog, sorted(ids), other).items()
+        for doc_id, reason in _why_not(catalog, [UUID(hex=name) for name in sorted(ids)], other).items()
     ]
     return MixDiff(changes=changes, common=len(mine & theirs), settings=_settings(a, b))
 

@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import orjson
@@ -240,6 +239,6 @@ def locked_rows(lock: Lock) -> LockedRows:
     return LockedRows(table=table.add_column(0, "position", pa.array(np.arange(len(ids)))))
 
 
-def document_names(lock: Lock) -> set[UUID]:
-    """The distinct documents of a lock."""
-    return {UUID(hex=name) for line in lock.lines for group in line.groups for name in group.documents}
+def document_names(lock: Lock) -> set[str]:
+    """The distinct documents of a lock, 32 hexadecimal digits each."""
+    return {name for line in lock.lines for group in line.groups for name in group.documents}
