@@ -103,7 +103,12 @@ def test_what_one_line_cannot_fill_goes_to_the_others():
     rule = policy(0.2, 0.3, 0.5, tokens=1000, on_shortfall="fill")
     found = drawn(rule, [0] * 25 + [1] * 100, [10] * 125)
     assert [line.drawn for line in found.realised] == [250, 750, 0]
-    with pytest.raises(ConfigError, match="asks for 1000 rows and only 750 match"):
+
+
+@pytest.mark.parametrize(("unit", "found"), [("tokens", 750), ("documents", 75)])
+def test_a_fill_that_falls_short_says_so_in_the_unit_of_its_budget(unit, found):
+    rule = policy(0.2, 0.3, 0.5, on_shortfall="fill", **{unit: 1000})
+    with pytest.raises(ConfigError, match=f"asks for 1000 {unit} and only {found} match"):
         drawn(rule, [0] * 25 + [1] * 50, [10] * 75)
 
 

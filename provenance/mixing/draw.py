@@ -73,6 +73,7 @@ def draw(
         f"share {number + 1} of policy {policy.name!r} (where {' '.join(share.where.split())})"
         for number, share in zip(numbers or range(len(policy.shares)), policy.shares, strict=True)
     ]
+    unit = "tokens" if limit.tokens is not None else "documents"
     sizes = n_tokens if limit.tokens is not None else np.ones(len(keys), dtype=np.int64)
     free = np.ones(len(keys), dtype=np.bool_)
     drawn: list[Rows] = [np.empty(0, dtype=np.int64)] * len(policy.shares)
@@ -98,7 +99,6 @@ def draw(
         candidates = _candidates(values[line], free, keys)
         cost = sizes * epochs[line]
         available[line], requested[line] = int(cost[candidates.rows].sum()), quota
-        unit = "tokens" if limit.tokens is not None else "documents"
         drawn[line] = _fill_to(candidates, cost, quota, limit=limit, name=names[line], unit=unit)
         free[drawn[line]] = False
         missing += quota - int(cost[drawn[line]].sum())
@@ -126,7 +126,7 @@ def draw(
                 drawn=np.concatenate([sizes[drawn[line]] * epochs[line] for line in quotas]),
             )
         if not met:
-            raise _short(f"policy {policy.name!r}", total, total - missing, "rows")
+            raise _short(f"policy {policy.name!r}", total, total - missing, unit)
 
     drawn = [np.repeat(rows, times) for times, rows in zip(epochs, drawn, strict=True)]
     weight = [
