@@ -43,15 +43,7 @@ class NotFoundError(UsageError):
     @classmethod
     def of(cls, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> "NotFoundError":
         """Say which `kind` is missing and suggest the nearest known name."""
-        names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1)
-        if not hint:
-            if near:
-                hint = f"did you mean {near[0]!r}?"
-            elif names:
-                hint = f"known: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
-            else:
-                hint = f"there is no {kind} yet"
+        hint = hint or suggestion(kind, name, known)
         return cls(f"no {kind} named {name!r}", hint=hint)
 
 
@@ -84,3 +76,14 @@ class MissingExtraError(ProvenanceError):
     def of(cls, what: str, extra: str) -> "MissingExtraError":
         """Name the feature and the extra that brings it."""
         return cls(f"{what} needs the extra '{extra}'", hint=f"pip install 'corpus-provenance[{extra}]'")
+
+
+def suggestion(kind: str, name: str, known: Iterable[str]) -> str:
+    """A hint for a wrong name: the nearest known one, else the first known ones."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    if names:
+        return f"known: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
+    return f"there is no {kind} yet"

@@ -456,6 +456,27 @@ def test_evaluate_reports_slices_and_attacks(trained: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "field", "hint"),
+    [
+        (("train", "train", "--group", "domian"), "domian", "did you mean 'domain'?"),
+        (("train", "train", "--group", "subgroup"), "subgroup", "known: "),
+        (("evaluate", "train", "--writer-field", "dialect"), "dialect", "known: "),
+        (("evaluate", "train", "--generator-field", "nosuch"), "nosuch", "declared_generator"),
+    ],
+)
+def test_a_field_that_no_document_has_is_an_error_and_leaves_the_trained_detector_as_it_is(
+    trained: Run, catalog: Catalog, command: tuple[str, ...], field: str, hint: str
+) -> None:
+    card = catalog.root / "detectors" / "stack" / "card.json"
+    before = card.read_bytes()
+    result = trained("detector", *command)
+    assert result.exit_code == 2
+    assert f"no document of train@1 has a field '{field}'" in result.stderr
+    assert hint in result.stderr
+    assert card.read_bytes() == before
+
+
+@pytest.mark.parametrize(
     ("command", "message"),
     [
         (("detector", "train", "known"), "training needs human and model texts"),

@@ -10,7 +10,7 @@ from provenance.catalog.corpora import CorpusInfo
 from provenance.catalog.evidence import document_columns
 from provenance.catalog.store import Catalog
 from provenance.corpus.texts import iter_texts
-from provenance.errors import DataError, UsageError
+from provenance.errors import DataError, NotFoundError, UsageError, suggestion
 from provenance.tagging.crossval import Labelled
 
 _COLUMNS = ("key", "source", "language", "subgroup", "declared_origin", "declared_generator")
@@ -29,8 +29,11 @@ def read_labelled(
 ) -> Labelled:
     """Documents whose label is known. A field is a document column or a metadata key.
 
-    Documents without a label are left out. Raises DataError when none is left or a label is neither human nor model.
+    Documents without a label are left out. Raises DataError when none is left or a label is neither human nor model,
+    NotFoundError when a field is in no document: what would stand in for it gives other figures.
     """
+    names = ", ".join(info.ref for info in corpora)
+    filled: set[str] = set()
     texts: list[str] = []
     labels: list[bool] = []
     domains: list[str] = []
@@ -38,20 +41,26 @@ def read_labelled(
     writers: list[str] = []
     for info in corpora:
         columns = document_columns(catalog, info, [*_COLUMNS, "meta"]).to_pylist()
-        known = {row["doc_id"].bytes: row for row in columns}
+        known = {row["doc_id"].bytes: _fields(row) for row in columns}
+        filled.update(name for row in known.values() for name, value in row.items() if value is not None)
         for batch in iter_texts(catalog, info):
             for raw, text in zip(batch["doc_id"].storage.to_pylist(), batch["text"].to_pylist(), strict=True):
                 row = known[raw]
-                label = _label(_value(row, label_field), label_field)
+                label = _label(row.get(label_field), label_field)
                 if label is None:
                     continue
                 texts.append(text)
                 labels.append(label)
-                domains.append(str(_value(row, group_field) or info.corpus) if group_field else info.corpus)
-                writers.append(str(_value(row, writer_field) or "") if writer_field else "")
-                generators.append(str(_value(row, generator_field) or "model") if label else "")
+                domains.append(str(row.get(group_field) or info.corpus) if group_field else info.corpus)
+                writers.append(str(row.get(writer_field) or "") if writer_field else "")
+                generators.append(str(row.get(generator_field) or "model") if label else "")
+    # What is read when nobody names a field may be in no document: a source need not name its models or subgroups.
+    for field, unasked in ((group_field, ""), (generator_field, "declared_generator"), (writer_field, "subgroup")):
+        if field and field not in {*filled, unasked}:
+            raise NotFoundError(
+                f"no document of {names} has a field {field!r}", hint=suggestion("field", field, filled)
+            )
     if not texts:
-        names = ", ".join(info.ref for info in corpora)
         raise DataError(
             f"no document of {names} has a label in {label_field!r}",
             hint="a label is human or model; import it with corpus add --meta-fields or --origin-field",
@@ -65,11 +74,9 @@ def read_labelled(
     )
 
 
-def _value(row: dict[str, Any], field: str) -> Any:
-    if field in _COLUMNS:
-        return row[field]
+def _fields(row: dict[str, Any]) -> dict[str, Any]:
     meta = orjson.loads(row["meta"]) if row["meta"] else {}
-    return meta.get(field)
+    return {**meta, **{name: row[name] for name in _COLUMNS}}
 
 
 def _label(value: Any, field: str) -> bool | None:
