@@ -177,9 +177,15 @@ def evaluate(
     opened = open_detector(catalog.root, name, dict(parse_settings(settings)))
     result = measure(opened.detector, data, attacks=attacks)
     say_leaks(result.leaks)
-    learned = {part["domain"] for part in opened.card.get("training", [])} & set(data.domains)
-    if learned:
-        note(f"{name} learned from domains of these names: {', '.join(sorted(learned))}; on its own texts it flatters")
+    # Versions of a corpus share most of their texts. Without --group a domain is a corpus, which is said once.
+    learned = {ref.partition("@")[0] for ref in opened.card.get("corpora", [])} & {info.corpus for info in infos}
+    domains = {part["domain"] for part in opened.card.get("training", [])} & set(data.domains)
+    for kind, names in (("corpora", learned), ("domains", domains - learned)):
+        if names:
+            note(
+                f"warning: {name} learned from {kind} of these names: {', '.join(sorted(names))}; on its own texts it "
+                "flatters"
+            )
     rows = [quality_row(quality) for quality in [*result.qualities, *result.attacked]]
     beside = {name: [asdict(one) for one in getattr(result, name)] for name in ("leaks", "fairness")}
     out.rows("provenance.detector.evaluate/1", _QUALITY_COLUMNS, rows, beside=beside)

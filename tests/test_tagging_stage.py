@@ -455,6 +455,10 @@ def test_evaluate_reports_slices_and_attacks(trained: Run) -> None:
     assert {"all", "domain=news", "generator=llm0", "attack=truncate"} <= slices
 
 
+def test_measuring_on_the_corpus_it_was_trained_on_is_said_without_naming_the_domains_too(trained: Run) -> None:
+    assert "learned from corpora of these names: train" in trained("detector", "evaluate", "train").stderr
+
+
 @pytest.mark.parametrize(
     ("command", "field", "hint"),
     [
