@@ -71,6 +71,14 @@ def test_a_generator_is_read_against_the_humans_of_its_domains() -> None:
     assert found["generator=n"].num_human == 2
 
 
+def test_a_length_that_no_human_text_has_is_not_read_against_humans_of_other_lengths() -> None:
+    values = np.array([0.0, 1.0, 0.5, 9.0])
+    slices = {"domain": list("aaaa"), "length": ["30-49", "30-49", "200+", "200+"]}
+    found = {one.slice: one for one in by_slice(values, np.array([0, 0, 1, 1], dtype=bool), slices, against="domain")}
+    assert (found["length=200+"].num_human, found["length=200+"].num_model) == (0, 2)
+    assert found["length=200+"].auroc is None
+
+
 def test_clopper_pearson_at_its_corners() -> None:
     assert clopper_pearson(0, 0) == (0.0, 1.0)
     low, high = clopper_pearson(0, 299)

@@ -77,7 +77,7 @@ def by_slice(
 ) -> list[Quality]:
     """One Quality per value of each slicing. `slices["generator"]` names a model for model texts, "" for human ones.
 
-    A slice without human texts of its own is read against the human texts of its domains (`against`), else all.
+    A generator, which has no human texts of its own, is read against those of its domains (`against`), else all.
     """
     found = [quality(scores, is_model, name="all")]
     domains = np.asarray(slices[against]) if against is not None and against in slices else None
@@ -85,7 +85,7 @@ def by_slice(
         labels = np.asarray(values)
         for value in np.unique(labels[labels != ""]):
             rows = labels == value
-            if not (rows & ~is_model).any():
+            if kind == "generator":
                 near = ~is_model if domains is None else ~is_model & np.isin(domains, np.unique(domains[rows]))
                 rows = rows | near
             found.append(quality(scores[rows], is_model[rows], name=f"{kind}={value}"))
