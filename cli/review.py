@@ -24,11 +24,14 @@ def review() -> None:
 @with_output
 @with_catalog
 def queue(catalog: "Catalog", out: Output, corpus: str, count: int) -> None:
-    """List the documents of CORPUS most worth a person's time: conflicts first, then the most uncertain."""
+    """List the documents of CORPUS most worth a person's time.
+
+    First those on which reviewers disagree (disputed), then conflicts with what is declared, then the most uncertain.
+    """
     from provenance.catalog.corpora import get_corpus
     from provenance.tagging.review import queue as rank
 
-    columns = ["doc_id", "key", "declared_origin", "p_model", "basis", "n_words", "worth"]
+    columns = ["doc_id", "key", "declared_origin", "p_model", "basis", "n_words", "worth", "disputed"]
     rows = [[row[name] for name in columns] for row in rank(catalog, get_corpus(catalog, corpus), count)]
     out.rows("provenance.review.queue/1", columns, rows, empty="nothing left to review")
 
@@ -84,7 +87,7 @@ def stats(catalog: "Catalog", out: Output, corpus: str | None) -> None:
     found = measure(catalog, get_corpus(catalog, corpus) if corpus else None)
     record = {name: getattr(found, name) for name in found.__slots__}
     lines = [
-        f"documents reviewed   {found.documents} ({found.twice} by more than one person)",
+        f"documents reviewed   {found.documents} ({found.twice} by more than one person, {found.disputed} disputed)",
         f"verdicts             {', '.join(f'{name} {n}' for name, n in sorted(found.by_verdict.items())) or 'none'}",
         f"reviewers            {', '.join(f'{name} {n}' for name, n in found.reviewers.items()) or 'none'}",
         f"agreement (kappa)    {'-' if found.agreement is None else f'{found.agreement:.2f}'}",

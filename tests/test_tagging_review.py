@@ -10,6 +10,7 @@ import pytest
 from click.testing import Result
 
 from provenance import tables
+from provenance.catalog.evidence import add_evidence
 from provenance.catalog.store import Catalog
 from provenance.catalog.tags import write_tags
 from provenance.tagging.review import _kappa
@@ -105,6 +106,41 @@ def test_people_who_disagree_leave_the_document_open(reviewed: Run, catalog: Cat
     reviewed("tag", "set", doc, "human", "--reviewer", "bob")
     assert tags(catalog)["k1"][0] == "unknown"
     assert json.loads(reviewed("review", "stats", "--json").stdout)["twice"] == 1
+
+
+def test_what_people_dispute_is_first_in_the_queue_and_the_export_until_enough_of_them_agree(
+    reviewed: Run, catalog: Catalog, tmp_path: Path
+) -> None:
+    def queued() -> list[tuple[str, bool]]:
+        rows = json.loads(reviewed("review", "queue", "web", "--json").stdout)["rows"]
+        return [(row["key"], row["disputed"]) for row in rows]
+
+    doc = f"doc:{ids(catalog)['k3']}"
+    reviewed("tag", "set", doc, "model", "--reviewer", "ann")
+    reviewed("tag", "set", doc, "human", "--reviewer", "bob")
+    assert queued()[0] == ("k3", True)
+    assert sorted(queued()[1:]) == [("k0", False), ("k1", False), ("k2", False)]
+    assert json.loads(reviewed("review", "stats", "web", "--json").stdout)["disputed"] == 1
+    path = tmp_path / "queue.jsonl"
+    reviewed("review", "export", "web", path, "-n", "1")
+    assert [json.loads(line)["disputed"] for line in path.read_text().splitlines()] == [True]
+    for reviewer in ("cid", "dan", "eve"):
+        reviewed("tag", "set", doc, "human", "--reviewer", reviewer)
+    assert "k3" not in dict(queued())
+    assert json.loads(reviewed("review", "stats", "web", "--json").stdout)["disputed"] == 0
+
+
+def test_detectors_are_compared_with_verdicts_that_make_a_tag(reviewed: Run, catalog: Catalog) -> None:
+    doc_id = ids(catalog)["k1"]
+    columns = {"kind": ["detector"], "name": ["stack"], "version": ["1"], "score": [2.0], "log_lr": [2.0]}
+    rows = pa.table({"doc_id": tables.uuids([UUID(doc_id).bytes]), **columns, "details": pa.nulls(1, pa.string())})
+    with catalog.activity("test", {}) as activity, activity.commit() as con:
+        add_evidence(con, rows.cast(tables.EVIDENCE), activity.activity_id)
+    for reviewer, said in (("ann", "model"), ("bob", "model"), ("cid", "human")):
+        reviewed("tag", "set", f"doc:{doc_id}", said, "--reviewer", reviewer)
+    assert json.loads(reviewed("review", "stats", "--json").stdout)["model_agrees"] is None
+    reviewed("tag", "set", f"doc:{doc_id}", "model", "--reviewer", "cid")
+    assert json.loads(reviewed("review", "stats", "--json").stdout)["model_agrees"] == 1.0
 
 
 def test_kappa_worked_out_by_hand() -> None:

@@ -1,14 +1,16 @@
 """What reviewing needs from the catalog: documents not yet judged, and the verdicts given. Knows no ranking."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 if TYPE_CHECKING:
     from provenance.catalog.corpora import CorpusInfo
     from provenance.catalog.store import Catalog
 
 
-def candidates(catalog: "Catalog", info: "CorpusInfo") -> list[dict[str, Any]]:
-    """Documents of a corpus that no person has judged and whose origin is not recorded."""
+def candidates(catalog: "Catalog", info: "CorpusInfo", disputed: Iterable[UUID]) -> list[dict[str, Any]]:
+    """Documents of a corpus that no person has judged, or that are `disputed`, and whose origin is not recorded."""
     names = ("doc_id", "key", "declared_origin", "origin", "p_model", "basis", "n_words")
     with catalog.read() as con:
         rows = con.execute(
@@ -17,9 +19,10 @@ def candidates(catalog: "Catalog", info: "CorpusInfo") -> list[dict[str, Any]]:
                 coalesce(t.basis, 'none'), d.n_words
             FROM document d LEFT JOIN tag_current t USING (doc_id)
             WHERE d.corpus_id = ? AND coalesce(t.basis, 'none') NOT IN ('recorded', 'reviewed')
-                AND NOT EXISTS (SELECT 1 FROM evidence_row e WHERE e.doc_id = d.doc_id AND e.kind = 'review')
+                AND (NOT EXISTS (SELECT 1 FROM evidence_row e WHERE e.doc_id = d.doc_id AND e.kind = 'review')
+                    OR d.doc_id IN (SELECT unnest(?::UUID[])))
             """,
-            [info.corpus_id],
+            [info.corpus_id, [str(doc_id) for doc_id in disputed]],
         ).fetchall()
     return [dict(zip(names, row, strict=True)) for row in rows]
 

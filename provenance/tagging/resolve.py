@@ -180,11 +180,16 @@ def _ranks(rows: Rows, p_values: Floats | None, num: int) -> tuple[NDArray[np.bo
 
 
 def _verdict(rows: Rows, score: Floats, num: int, attest: Rules | None) -> Floats:
-    """What the assertions of one kind say per document: 1, -1, 0, or NaN where there is none or they disagree."""
+    """What the assertions of one kind say per document; see `agreed`."""
     if attest is not None:
         # A watermark's score is -log10 of its p-value; it can only ever speak for a model.
         found = score >= -math.log10(attest.attested_p_value)
         rows, score = rows[found], np.ones(int(found.sum()))
+    return agreed(rows, score, num)
+
+
+def agreed(rows: Rows, score: Floats, num: int) -> Floats:
+    """What several say of the same document: 1, -1, 0, or NaN where there is none or they disagree."""
     known = np.isfinite(score)
     rows, score = rows[known], np.sign(score[known])
     total, count, extreme = np.zeros(num), np.zeros(num), np.zeros(num)

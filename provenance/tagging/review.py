@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
 
 from provenance import tables
@@ -21,6 +22,7 @@ from provenance.catalog.review import candidates, verdicts
 from provenance.catalog.store import Catalog
 from provenance.catalog.tags import write_tags
 from provenance.errors import DataError, UsageError
+from provenance.tagging.resolve import agreed
 from provenance.tagging.rules import Rules
 from provenance.tagging.stage import tags_of
 from provenance.types import EvidenceKind
@@ -47,18 +49,23 @@ class ReviewStats:
     by_verdict: dict[str, int]
     twice: int
     """Documents with two or more reviewers."""
+    disputed: int
+    """Documents whose verdicts are no verdict together, by the rule that tags follow."""
     agreement: float | None
     """Cohen's kappa over pairs of reviewers, weighted by shared documents; None where nobody shares any."""
     model_agrees: float | None
-    """Share of clear verdicts (human or model) on whose side the detectors' p_model was; None without any."""
+    """Share of clear outcomes (human or model) on whose side the detectors' p_model was; None without any."""
 
 
 def queue(catalog: Catalog, info: CorpusInfo, count: int) -> list[dict[str, Any]]:
-    """Documents worth a person's time: what contradicts its declaration, most so first, then p_model nearest to 1/2.
+    """Documents worth a person's time: disputed ones, then what contradicts its declaration, then p_model near 1/2.
 
     `worth` of a conflict is 1 and how far p_model is from what is declared, of others the uncertainty in bits.
+    `disputed` is whether people have judged it and disagree.
     """
-    rows = candidates(catalog, info)
+    said = _outcomes(verdicts(catalog, info))
+    disputed = {doc_id for doc_id, outcome in said.items() if math.isnan(outcome)}
+    rows = [{**row, "disputed": row["doc_id"] in disputed} for row in candidates(catalog, info, disputed)]
 
     def worth(row: dict[str, Any]) -> float:
         p_model = row["p_model"]
@@ -73,7 +80,7 @@ def queue(catalog: Catalog, info: CorpusInfo, count: int) -> list[dict[str, Any]
                 return float(1 + against)
         return float(-sum(p * math.log2(p) for p in (p_model, 1 - p_model) if p > 0))
 
-    ranked = sorted(rows, key=lambda row: (-worth(row), row["doc_id"].bytes))
+    ranked = sorted(rows, key=lambda row: (not row["disputed"], -worth(row), row["doc_id"].bytes))
     return [{**row, "worth": round(worth(row), 4)} for row in ranked[:count]]
 
 
@@ -152,21 +159,30 @@ def stats(catalog: Catalog, info: CorpusInfo | None) -> ReviewStats:
         p_model[row["doc_id"]] = row["p_detector"]
         reviewers[row["reviewer"]] += 1
         by_verdict[names[row["score"]]] += 1
+    outcomes = _outcomes(rows)
     right = total = 0
-    for doc_id, votes in said.items():
-        mean = sum(votes.values()) / len(votes)
+    for doc_id, outcome in outcomes.items():
         guess = p_model[doc_id]
-        if guess is not None and mean != 0 and guess != 0:
+        if guess is not None and outcome in {-1, 1} and guess != 0:
             total += 1
-            right += (guess > 0) == (mean > 0)
+            right += (guess > 0) == (outcome > 0)
     return ReviewStats(
         reviewers=dict(sorted(reviewers.items())),
         documents=len(said),
         by_verdict=dict(by_verdict),
         twice=sum(len(votes) > 1 for votes in said.values()),
+        disputed=sum(math.isnan(outcome) for outcome in outcomes.values()),
         agreement=_kappa(list(said.values())),
         model_agrees=right / total if total else None,
     )
+
+
+def _outcomes(rows: Sequence[dict[str, Any]]) -> dict[UUID, float]:
+    """What the verdicts on each document come to: 1, -1, 0, or NaN where people disagree."""
+    number = {doc_id: k for k, doc_id in enumerate(dict.fromkeys(row["doc_id"] for row in rows))}
+    of = np.array([number[row["doc_id"]] for row in rows], dtype=np.int64)
+    outcomes = agreed(of, np.array([row["score"] for row in rows], dtype=np.float64), len(number))
+    return dict(zip(number, outcomes.tolist(), strict=True))
 
 
 def _kappa(votes: list[dict[str, float]]) -> float | None:
@@ -202,6 +218,7 @@ def export_rows(catalog: Catalog, info: CorpusInfo, count: int) -> list[dict[str
             "key": row["key"],
             "declared_origin": row["declared_origin"],
             "p_model": row["p_model"],
+            "disputed": row["disputed"],
             "text": texts.get(row["doc_id"], ""),
             "verdict": "",
             "note": "",
