@@ -124,8 +124,7 @@ def train(
             publish(folder / "detectors" / name, catalog.root / "detectors" / name)
     qualities = [*_renamed(trained.domains_held_out, ""), *_renamed(trained.generators_held_out, "held out ")]
     beside = {"leaks": [asdict(leak) for leak in trained.leaks]}
-    rows = [quality_row(quality) for quality in qualities]
-    out.rows("provenance.detector.train/1", _QUALITY_COLUMNS, rows, beside=beside)
+    _print_qualities(out, "provenance.detector.train/1", qualities, beside)
     verb = "would train" if dry_run else "trained"
     held_out = "; figures are from texts held out" if qualities else ""
     note(f"{verb} {name}@{trained.detector.version} on {len(data.texts):,} texts{held_out}")
@@ -186,9 +185,8 @@ def evaluate(
                 f"warning: {name} learned from {kind} of these names: {', '.join(sorted(names))}; on its own texts it "
                 "flatters"
             )
-    rows = [quality_row(quality) for quality in [*result.qualities, *result.attacked]]
     beside = {name: [asdict(one) for one in getattr(result, name)] for name in ("leaks", "fairness")}
-    out.rows("provenance.detector.evaluate/1", _QUALITY_COLUMNS, rows, beside=beside)
+    _print_qualities(out, "provenance.detector.evaluate/1", [*result.qualities, *result.attacked], beside)
     for group in result.fairness:
         note(
             f"false positives of {group.group or 'all'} at {group.rate:.0%}: {group.observed.value:.1%} "
@@ -207,17 +205,22 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
     return parsed
 
 
-def quality_row(quality: "Quality") -> list[Any]:
-    """One slice as a table row."""
-    return [
-        quality.slice,
-        quality.num_human,
-        quality.num_model,
-        quality.abstained,
-        _spread(quality.auroc),
-        None if quality.average_precision is None else round(quality.average_precision, 3),
-        *(_spread(quality.tpr_at[rate]) for rate in sorted(quality.tpr_at, reverse=True)),
-    ]
+def _print_qualities(out: Output, schema: str, qualities: "list[Quality]", beside: dict[str, Any]) -> None:
+    """A row per slice. A person reads an interval as one cell; a program gets its numbers in columns of their own."""
+    spread = _spread if out.format == "table" else _numbers
+    columns: list[str] = []
+    for name in _QUALITY_COLUMNS:
+        columns += spread(name, None) if name.startswith(("auroc", "tpr")) else [name]
+    rows = []
+    for quality in qualities:
+        precision = quality.average_precision
+        cells: dict[str, Any] = {"slice": quality.slice, "human": quality.num_human, "model": quality.num_model}
+        cells |= {"abstained": quality.abstained, "ap": None if precision is None else round(precision, 3)}
+        cells |= spread("auroc", quality.auroc)
+        for rate, interval in quality.tpr_at.items():
+            cells |= spread(f"tpr@{100 * rate:g}%", interval)
+        rows.append([cells[column] for column in columns])
+    out.rows(schema, columns, rows, beside=beside)
 
 
 def say_leaks(leaks: "list[Leak]") -> None:
@@ -239,5 +242,13 @@ def _renamed(qualities: "list[Quality]", prefix: str) -> "list[Quality]":
     return [replace(quality, slice=f"{prefix}{quality.slice}") for quality in qualities]
 
 
-def _spread(interval: "Interval | None") -> str | None:
-    return None if interval is None else f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+def _spread(name: str, interval: "Interval | None") -> dict[str, Any]:
+    return {name: None if interval is None else f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"}
+
+
+def _numbers(name: str, interval: "Interval | None") -> dict[str, Any]:
+    return {
+        name: None if interval is None else interval.value,
+        f"{name}_low": None if interval is None else interval.low,
+        f"{name}_high": None if interval is None else interval.high,
+    }

@@ -455,6 +455,18 @@ def test_evaluate_reports_slices_and_attacks(trained: Run) -> None:
     assert {"all", "domain=news", "generator=llm0", "attack=truncate"} <= slices
 
 
+def test_figures_are_numbers_for_a_program_and_one_cell_with_the_interval_for_a_person(trained: Run) -> None:
+    found = ok(trained("detector", "evaluate", "train", "--json"))
+    first = found["rows"][0]
+    assert found["columns"] == list(first)
+    assert 0 <= first["auroc_low"] <= first["auroc"] <= first["auroc_high"] <= 1
+    assert 0 <= first["tpr@5%_low"] <= first["tpr@5%"] <= first["tpr@5%_high"] <= 1
+    assert (first["tpr@0.1%"], first["tpr@0.1%_low"]) == (None, None)  # 60 human texts cannot say
+    table = trained("detector", "evaluate", "train").stdout
+    assert f"{first['auroc']:.3f} [{first['auroc_low']:.3f}, {first['auroc_high']:.3f}]" in table
+    assert "auroc_low" not in table
+
+
 def test_measuring_on_the_corpus_it_was_trained_on_is_said_without_naming_the_domains_too(trained: Run) -> None:
     assert "learned from corpora of these names: train" in trained("detector", "evaluate", "train").stderr
 
