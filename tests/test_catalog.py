@@ -301,6 +301,11 @@ def test_an_integer_of_any_size_is_printed_whole(filled: Catalog, run: Callable[
         assert str(big) in out
 
 
+def test_columns_of_one_name_all_reach_json(filled: Catalog, run: Callable[..., Result]) -> None:
+    found = json.loads(run("sql", "select 1 as a, 2 as a, 3 as a_1, 4 as a", "--json").stdout)
+    assert found["rows"] == [{"a": 1, "a_2": 2, "a_1": 3, "a_3": 4}]
+
+
 def test_a_query_comes_from_standard_input(filled: Catalog, run: Callable[..., Result]) -> None:
     assert run("sql", "-", "--format", "csv", stdin="select count(*) as n from texts").stdout == "n\n2\n"
 

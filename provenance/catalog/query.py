@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -54,7 +55,7 @@ def run_query(catalog: "Catalog", sql: str, params: Mapping[str, str] | None = N
             )
         try:
             cursor = con.execute(statements[0], dict(params) if params else None)
-            columns = [column[0] for column in cursor.description or []]
+            columns = _distinct([column[0] for column in cursor.description or []])
             return Result(columns=columns, rows=cursor.fetchall())
         except duckdb.Error as error:
             raise _query_error(error) from error
@@ -93,6 +94,15 @@ def _define_texts(catalog: "Catalog", con: duckdb.DuckDBPyConnection, sql: str) 
     except duckdb.Error as error:
         raise _query_error(error) from error
     con.execute("COMMENT ON VIEW texts IS 'The text of every document, read from the Parquet shards.'")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """A second `a` is called `a_1`, as in DuckDB's data frames: a JSON row has room for one of each name."""
+    found: list[str] = []
+    for name in names:
+        free = (f"{name}_{number}" for number in count(1))
+        found.append(name if name not in found else next(new for new in free if new not in {*names, *found}))
+    return found
 
 
 def _quoted(path: str) -> str:
