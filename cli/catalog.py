@@ -72,8 +72,9 @@ def log(catalog: "Catalog", out: Output, limit: int) -> None:
 
 @click.command()
 @dry_run_option
+@with_output
 @with_catalog
-def doctor(catalog: "Catalog", *, dry_run: bool) -> None:
+def doctor(catalog: "Catalog", out: Output, *, dry_run: bool) -> None:
     """Check that every file the catalog names is there, and remove what killed runs left behind."""
     from provenance.catalog.doctor import examine
     from provenance.errors import CheckFailedError
@@ -83,11 +84,18 @@ def doctor(catalog: "Catalog", *, dry_run: bool) -> None:
         note(f"{'would remove' if dry_run else 'removed'} leftover {path}")
     for activity in found.interrupted:
         note(f"{'would close' if dry_run else 'closed'} interrupted {activity}")
+    record = {
+        "files": found.files,
+        "missing": found.missing,
+        "leftovers": found.leftovers,
+        "interrupted": found.interrupted,
+    }
+    text = (
+        f"{found.files} files checked, {len(found.leftovers)} leftovers, {len(found.interrupted)} interrupted commands"
+    )
+    out.record("provenance.doctor/1", record, text=text)
     if found.missing:
         raise CheckFailedError(
             f"{len(found.missing)} files named by the catalog are missing, the first is {found.missing[0]}",
             hint="restore them from a backup, or remove the corpus and add it again",
         )
-    click.echo(
-        f"{found.files} files checked, {len(found.leftovers)} leftovers, {len(found.interrupted)} interrupted commands"
-    )

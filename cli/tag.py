@@ -102,20 +102,26 @@ def ls(catalog: "Catalog", out: Output, corpus: str | None) -> None:
 @click.option("--reviewer", required=True, envvar="PROVENANCE_REVIEWER", help="Who says so.")
 @click.option("--note", "remark", default="", help="Why.")
 @dry_run_option
+@with_output
 @with_catalog
-def set_(catalog: "Catalog", document: str, origin: str, reviewer: str, remark: str, *, dry_run: bool) -> None:
+def set_(
+    catalog: "Catalog", out: Output, document: str, origin: str, reviewer: str, remark: str, *, dry_run: bool
+) -> None:
     """Say that a person judged document DOC (doc:PREFIX) to be of ORIGIN."""
     from provenance.catalog.corpora import find_document
     from provenance.tagging.review import Verdict, record_verdicts
 
     doc_id = find_document(catalog, document)
-    if dry_run:
-        click.echo(f"would set doc:{doc_id} to {origin}, reviewed by {reviewer}")
-        return
     verdict = Verdict(doc_id=doc_id, origin=origin, note=remark)
-    changed = record_verdicts(catalog, [verdict], reviewer=reviewer, command="tag set")
+    changed = 0 if dry_run else record_verdicts(catalog, [verdict], reviewer=reviewer, command="tag set")
     outcome = "" if changed else "; its tag stays, because a stronger basis holds or nothing changed"
-    click.echo(f"doc:{doc_id}: {origin} says {reviewer}{outcome}")
+    text = (
+        f"would set doc:{doc_id} to {origin}, reviewed by {reviewer}"
+        if dry_run
+        else f"doc:{doc_id}: {origin} says {reviewer}{outcome}"
+    )
+    record = {"doc_id": doc_id, "verdict": origin, "reviewer": reviewer, "changed": changed}
+    out.record("provenance.tag.set/1", record, text=text)
 
 
 @tag.command()

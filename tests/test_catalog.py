@@ -365,7 +365,9 @@ def test_doctor_leaves_the_files_of_a_command_that_starts_meanwhile(
 
 
 def test_doctor_names_a_missing_shard(filled: Catalog, run: Callable[..., Result]) -> None:
-    next((filled.root / "corpora").rglob("*.parquet")).unlink()
+    shard = next((filled.root / "corpora").rglob("*.parquet"))
+    shard.unlink()
+    assert json.loads(run("doctor", "--json").stdout)["missing"] == [str(shard)]
     result = run("doctor")
     assert result.exit_code == 1
     assert "missing" in result.stderr

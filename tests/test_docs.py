@@ -50,6 +50,14 @@ def test_the_rules_that_the_how_to_shows_are_all_there_are_with_their_defaults()
     assert shown == {name: getattr(Rules(), name) for name in Rules.__slots__}
 
 
+def test_the_how_to_names_the_commands_without_json() -> None:
+    text = (ROOT / "docs" / "how-to.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z ]+)`", text.partition("Without it\nare ")[2].partition(":")[0])
+    leaves = {path: command for path, command in ALL_COMMANDS.items() if not isinstance(command, click.Group)}
+    without = [path for path, one in leaves.items() if not any("--json" in param.opts for param in one.params)]
+    assert sorted(f"provenance {name}" for name in named) == sorted(without)
+
+
 @pytest.mark.parametrize("path", ALL_COMMANDS)
 def test_every_command_and_option_has_help(path: str) -> None:
     command = ALL_COMMANDS[path]

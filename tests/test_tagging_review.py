@@ -45,6 +45,13 @@ def test_a_verdict_overrules_a_declaration_and_leaves_the_queue(reviewed: Run, c
     assert len(json.loads(reviewed("review", "queue", "web", "--json").stdout)["rows"]) == 3
 
 
+def test_a_verdict_given_by_a_program_answers_in_json(reviewed: Run, catalog: Catalog) -> None:
+    doc_id = ids(catalog)["k0"]
+    done = json.loads(reviewed("tag", "set", f"doc:{doc_id}", "model", "--reviewer", "ann", "--json").stdout)
+    assert done.pop("schema") == "provenance.tag.set/1"
+    assert done == {"doc_id": doc_id, "verdict": "model", "reviewer": "ann", "changed": 1}
+
+
 def test_exported_documents_come_back_as_verdicts(reviewed: Run, catalog: Catalog, tmp_path: Path) -> None:
     path = tmp_path / "queue.jsonl"
     assert reviewed("review", "export", "web", path).exit_code == 0
