@@ -11,8 +11,10 @@ import pytest
 from provenance.cli import cli
 
 from provenance.mixing.policy import load_policy
+from provenance.plugins import DETECTORS
 from provenance.recursion.config import load_experiments
 from provenance.tagging.rules import Rules
+from provenance.tagging.stored import settings_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -56,6 +58,16 @@ def test_the_how_to_names_the_commands_without_json() -> None:
     leaves = {path: command for path, command in ALL_COMMANDS.items() if not isinstance(command, click.Group)}
     without = [path for path, one in leaves.items() if not any("--json" in param.opts for param in one.params)]
     assert sorted(f"provenance {name}" for name in named) == sorted(without)
+
+
+def test_the_page_on_detectors_has_every_setting_with_its_default() -> None:
+    text = (ROOT / "docs" / "detectors.md").read_text(encoding="utf-8").partition("## Settings")[2].partition("##")[0]
+    shown = [tuple(cell.strip(" `") for cell in line.split("|")[1:4]) for line in text.splitlines() if "| `" in line]
+    assert sorted(shown) == sorted(
+        (name, setting, "needed" if default is None else str(default))
+        for name in DETECTORS
+        for setting, default in settings_of(DETECTORS.load(name)).items()
+    )
 
 
 @pytest.mark.parametrize("path", ALL_COMMANDS)

@@ -502,7 +502,18 @@ def test_a_field_that_no_document_has_is_an_error_and_leaves_the_trained_detecto
         (("tag", "run", "nothing"), "no corpus named 'nothing'"),
         (("tag", "run", "crawl", "--detector", "ngram", "-o", "x"), "is not NAME=VALUE"),
         (("tag", "run", "crawl", "--detector", "registry"), "not trained"),
-        (("tag", "run", "crawl", "--detector", "watermark"), "watermark"),
+        (
+            ("tag", "run", "crawl", "--detector", "watermark", "-o", "key=7"),
+            "needs settings: scheme, tokenizer\nhint: give them as -o scheme=kgw -o tokenizer=FOLDER_OR_HUB_NAME",
+        ),
+        (
+            ("tag", "run", "crawl", "--detector", "stack", "-o", "foo=1"),
+            "detector 'stack' has no setting 'foo'\nhint: known: apart",
+        ),
+        (
+            ("tag", "run", "crawl", "--detector", "ngram", "-o", "arrays=1"),
+            "detector 'ngram' has no setting 'arrays'\nhint: it takes none",
+        ),
         (("tag", "explain", "doc:00000000"), "no document"),
     ],
 )

@@ -1,5 +1,6 @@
 """Finding and opening detectors: trained in a catalog, shipped with the package, or made from settings."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -8,11 +9,13 @@ from typing import Any
 
 import provenance.detectors
 from provenance.detectors.weights import CARD, read_card
-from provenance.errors import ConfigError, DataError
+from provenance.errors import ConfigError, DataError, suggestion
 from provenance.plugins import DETECTORS, Detector
 from provenance.tagging.reading import Reading, load_reading
 
 DEFAULT_DETECTOR = "stack"
+_EXAMPLES = {"key": "15485863", "model": "FOLDER_OR_HUB_NAME", "scheme": "kgw", "tokenizer": "FOLDER_OR_HUB_NAME"}
+"""What a setting without a default may look like."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +62,22 @@ def open_detector(root: Path | None, name: str, settings: Mapping[str, str] | No
 def make_detector(name: str, settings: Mapping[str, str]) -> Any:
     """A new detector from settings. Raises ConfigError when a setting is unknown or missing."""
     cls = DETECTORS.load(name)
-    try:
-        return cls(**settings)
-    except TypeError as error:
-        raise ConfigError(
-            f"detector {name!r}: {str(error).partition(') ')[2] or error}", hint="give settings as -o NAME=VALUE"
-        ) from error
+    known = settings_of(cls)
+    for setting in settings:
+        if setting not in known:
+            raise ConfigError(
+                f"detector {name!r} has no setting {setting!r}",
+                hint=suggestion("setting", setting, known) if known else "it takes none",
+            )
+    missing = [setting for setting, default in known.items() if default is None and setting not in settings]
+    if missing:
+        example = " ".join(f"-o {setting}={_EXAMPLES.get(setting, 'VALUE')}" for setting in missing)
+        raise ConfigError(f"detector {name!r} needs settings: {', '.join(missing)}", hint=f"give them as {example}")
+    return cls(**settings)
+
+
+def settings_of(cls: Any) -> dict[str, Any]:
+    """The settings a detector may be made with and their defaults, None where it must be given."""
+    found = inspect.signature(cls).parameters
+    # Trained weights come from a folder, never from a command line.
+    return {n: None if p.default is p.empty else p.default for n, p in found.items() if n != "arrays"}
