@@ -1,5 +1,6 @@
 """Commands about the catalog as a whole: init, status, log, doctor."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,20 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
-def init(folder: Path) -> None:
-    """Create a catalog, .provenance/, in FOLDER (default: here). Does nothing where there is one."""
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
+def init(folder: Path | None) -> None:
+    """Create a catalog, .provenance/ in FOLDER. Does nothing where there is one.
+
+    Without FOLDER the catalog is the folder that PROVENANCE_CATALOG names, else .provenance/ here.
+    """
     from provenance.catalog.store import DATABASE, FOLDER, Catalog
 
-    existed = (folder / FOLDER / DATABASE).exists()
-    catalog = Catalog.init(folder)
+    named = os.environ.get("PROVENANCE_CATALOG")
+    root = Path(named) if folder is None and named else (folder or Path()) / FOLDER
+    # Whoever names the folder that holds a catalog means that catalog, here as everywhere.
+    root = root / FOLDER if (root / FOLDER / DATABASE).exists() else root
+    existed = (root / DATABASE).exists()
+    catalog = Catalog.create(root)
     click.echo(f"{'catalog already at' if existed else 'created catalog'} {catalog.root}")
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
+from provenance.cli import cli
 
 from provenance.catalog import mixes
 from provenance.catalog.connect import connected
@@ -299,6 +300,21 @@ def test_an_integer_of_any_size_is_printed_whole(filled: Catalog, run: Callable[
         assert out == f'n,l,s,m\n{big},[-{big}],"{{""a"":{big}}}","{{""{big}"":7}}"\n'
     else:
         assert str(big) in out
+
+
+def test_init_makes_the_catalog_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "elsewhere" / "new"
+
+    def invoke(*words: str) -> Result:
+        return CliRunner().invoke(cli, words, env={"PROVENANCE_CATALOG": str(root)})
+
+    assert f"hint: run: PROVENANCE_CATALOG={root} provenance init" in invoke("status").stderr
+    assert invoke("init").stdout == f"created catalog {root}\n"
+    assert invoke("status").exit_code == 0
+    assert invoke("init").stdout == f"catalog already at {root}\n"
+    assert not (tmp_path / ".provenance").exists()
+    assert invoke("init", "here").stdout == f"created catalog {tmp_path / 'here' / '.provenance'}\n"
 
 
 def test_columns_of_one_name_all_reach_json(filled: Catalog, run: Callable[..., Result]) -> None:

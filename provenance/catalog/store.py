@@ -6,6 +6,7 @@ process while it is held: long work (reading files, scoring, training) happens b
 
 import hashlib
 import os
+import shlex
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
@@ -36,7 +37,11 @@ class Catalog:
     @classmethod
     def init(cls, folder: Path) -> "Catalog":
         """Create `.provenance/` inside `folder`, or open the one that is there. Idempotent."""
-        root = folder / FOLDER
+        return cls.create(folder / FOLDER)
+
+    @classmethod
+    def create(cls, root: Path) -> "Catalog":
+        """Make the folder `root` a catalog, or open the one that it is. Idempotent."""
         root.mkdir(parents=True, exist_ok=True)
         catalog = cls(root.resolve())
         catalog._migrate()
@@ -51,7 +56,9 @@ class Catalog:
         if (root / FOLDER / DATABASE).exists():
             root = root / FOLDER
         if not (root / DATABASE).exists():
-            raise NotFoundError(f"no catalog at {root}", hint="run: provenance init")
+            raise NotFoundError(
+                f"no catalog at {root}", hint=f"run: PROVENANCE_CATALOG={shlex.quote(str(root))} provenance init"
+            )
         catalog = cls(root.resolve(), wait_seconds=wait_seconds)
         with catalog.read() as con:
             behind = check_not_newer(con) < migrations()[-1].version
