@@ -73,9 +73,9 @@ def log(catalog: "Catalog", out: Output, limit: int) -> None:
     from provenance.catalog.overview import recent_activities
 
     columns = ["started_at", "command", "status", "seconds", "inputs", "outputs", "code_version", "activity_id"]
-    out.rows(
-        "provenance.log/1", columns, recent_activities(catalog, limit), empty="no command has written anything yet"
-    )
+    shown = _shortened if out.format == "table" else " ".join
+    rows = [(*row[:4], shown(row[4]), shown(row[5]), *row[6:]) for row in recent_activities(catalog, limit)]
+    out.rows("provenance.log/1", columns, rows, empty="no command has written anything yet")
 
 
 @click.command()
@@ -107,3 +107,8 @@ def doctor(catalog: "Catalog", out: Output, *, dry_run: bool) -> None:
             f"{len(found.missing)} files named by the catalog are missing, the first is {found.missing[0]}",
             hint="restore them from a backup, or remove the corpus and add it again",
         )
+
+
+def _shortened(names: list[str]) -> str:
+    """The first of many names: an experiment has a corpus per run and generation."""
+    return " ".join(names) if len(names) <= 5 else f"{' '.join(names[:3])} and {len(names) - 3} more"

@@ -79,11 +79,12 @@ class MissingExtraError(ProvenanceError):
 
 
 def suggestion(kind: str, name: str, known: Iterable[str]) -> str:
-    """A hint for a wrong name: the nearest known one, else the first known ones."""
+    """A hint for a wrong name: the nearest known one, else the known ones, the first of them where they are many."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
     if names:
-        return f"known: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
+        shown = names if len(names) < 15 else [*names[:8], "…"]
+        return f"known: {', '.join(shown)}"
     return f"there is no {kind} yet"

@@ -317,6 +317,15 @@ def test_init_makes_the_catalog_that_the_environment_names(tmp_path: Path, monke
     assert invoke("init", "here").stdout == f"created catalog {tmp_path / 'here' / '.provenance'}\n"
 
 
+def test_the_log_shortens_long_lists_for_people_alone(catalog: Catalog, run: Callable[..., Result]) -> None:
+    names = [f"corpus:c{i}@1" for i in range(120)]
+    with catalog.activity("experiment run", {}) as activity:
+        activity.outputs.extend(names)
+    assert "corpus:c0@1 corpus:c1@1 corpus:c2@1 and 117 more" in run("log").stdout
+    (row,) = json.loads(run("log", "--json").stdout)["rows"]
+    assert (row["inputs"], row["outputs"]) == ("", " ".join(names))
+
+
 def test_columns_of_one_name_all_reach_json(filled: Catalog, run: Callable[..., Result]) -> None:
     found = json.loads(run("sql", "select 1 as a, 2 as a, 3 as a_1, 4 as a", "--json").stdout)
     assert found["rows"] == [{"a": 1, "a_2": 2, "a_1": 3, "a_3": 4}]

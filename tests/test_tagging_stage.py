@@ -20,6 +20,7 @@ from provenance.catalog.corpora import get_corpus
 from provenance.catalog.evidence import add_calibration, add_evidence, add_scores, evidence_of, unscored
 from provenance.catalog.query import run_query
 from provenance.catalog.store import Catalog
+from provenance.plugins import DETECTORS
 from provenance.tagging import detect
 from provenance.tagging.conformal import HumanReference
 from provenance.tagging.explain import explain
@@ -499,6 +500,7 @@ def test_a_field_that_no_document_has_is_an_error_and_leaves_the_trained_detecto
         (("detector", "train", "train", "--label-field", "nothing"), "has a label in 'nothing'"),
         (("detector", "evaluate", "known"), "one class only"),
         (("detector", "train", "train", "--detector", "stacc"), "did you mean 'stack'"),
+        (("detector", "train", "train", "--detector", "binoculars"), f"known: {', '.join(DETECTORS)}"),
         (("tag", "run", "nothing"), "no corpus named 'nothing'"),
         (("tag", "run", "crawl", "--detector", "ngram", "-o", "x"), "is not NAME=VALUE"),
         (("tag", "run", "crawl", "--detector", "registry"), "not trained"),

@@ -63,8 +63,7 @@ def recent_activities(catalog: Catalog, limit: int) -> list[tuple[Any, ...]]:
         return con.execute(
             """
             SELECT started_at, command, status, round(epoch(ended_at) - epoch(started_at), 3),
-                array_to_string(inputs::VARCHAR[], ' '), array_to_string(outputs::VARCHAR[], ' '),
-                code_version, activity_id
+                coalesce(inputs::VARCHAR[], []), coalesce(outputs::VARCHAR[], []), code_version, activity_id
             FROM activity ORDER BY started_at DESC LIMIT ?
             """,
             [limit],
