@@ -63,7 +63,7 @@ def recent_activities(catalog: Catalog, limit: int) -> list[tuple[Any, ...]]:
         return con.execute(
             """
             SELECT started_at, command, status, round(epoch(ended_at) - epoch(started_at), 3),
-                coalesce(inputs::VARCHAR[], []), coalesce(outputs::VARCHAR[], []), code_version, activity_id
+                inputs::VARCHAR[], outputs::VARCHAR[], code_version, activity_id
             FROM activity ORDER BY started_at DESC LIMIT ?
             """,
             [limit],
