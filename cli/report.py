@@ -40,7 +40,8 @@ def build(
     collected = collect(catalog, experiments=experiments, title=title)
     charts = sum(len(e.charts) for e in collected.experiments) + len(collected.figures) + len(collected.phases)
     if not dry_run:
-        with catalog.activity("report build", {"experiments": list(experiments), "output": output.name}) as activity:
+        params = {"experiments": list(experiments), "output": output.name}
+        with catalog.activity("report build", params, commits=False) as activity:
             write_report(collected, output)
             activity.inputs.extend(f"exp:{e.name}" for e in collected.experiments)
             activity.outputs.append(output.name)

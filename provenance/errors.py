@@ -6,7 +6,8 @@ ProvenanceError (3: runtime or IO)
 │   ├── NotFoundError      a named corpus, detector, mix … is not there
 │   └── QueryError         SQL that does not parse, bind, or may not run
 ├── CatalogError           the catalog cannot be opened, is newer than this program, or is damaged
-│   └── CatalogLockedError another process is writing
+│   ├── CatalogLockedError another process is writing
+│   └── CatalogReadOnlyError  it can be read, not written
 ├── DataError              input data that cannot be used
 ├── CheckFailedError (1)   the command worked; what it checked does not hold
 └── MissingExtraError      a command needs an optional dependency
@@ -57,6 +58,10 @@ class CatalogError(ProvenanceError):
 
 class CatalogLockedError(CatalogError):
     """Another process holds the catalog and did not let go in time."""
+
+
+class CatalogReadOnlyError(CatalogError):
+    """The catalog can be read and not written: its file belongs to someone else, or its disk is read-only."""
 
 
 class DataError(ProvenanceError):

@@ -10,12 +10,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 from provenance.cli import cli
 
-from provenance.catalog import mixes
+from provenance.catalog import connect, mixes
 from provenance.catalog.connect import connected
 from provenance.catalog.corpora import get_corpus
 from provenance.catalog.doctor import examine
@@ -315,6 +316,31 @@ def test_init_makes_the_catalog_that_the_environment_names(tmp_path: Path, monke
     assert invoke("init").stdout == f"catalog already at {root}\n"
     assert not (tmp_path / ".provenance").exists()
     assert invoke("init", "here").stdout == f"created catalog {tmp_path / 'here' / '.provenance'}\n"
+
+
+def test_a_read_only_catalog_says_so_and_still_gives_a_report(
+    filled: Catalog, run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attach = connect._attach
+
+    # Tests may run as root, who may write everything, so the answer of the system is put in.
+    class Refusing:
+        def execute(self, statement: str) -> None:
+            raise duckdb.IOException('IO Error: Cannot open file "catalog.duckdb": Permission denied')
+
+    def refuse_writers(engine: Any, path: Path, *, read_only: bool, wait_seconds: float) -> None:
+        attach(engine if read_only else Refusing(), path, read_only=read_only, wait_seconds=wait_seconds)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(connect, "_attach", refuse_writers)
+    refused = run("snapshot", "create", "now")
+    assert refused.exit_code == 3
+    assert "is read-only: IO Error" in refused.stderr
+    assert "hint: what only reads still works" in refused.stderr
+    written = run("report", "build", "-o", tmp_path / "report.html")
+    assert written.exit_code == 0, written.output
+    assert (tmp_path / "report.html").stat().st_size > 1000
+    monkeypatch.undo()
+    assert "report build" not in run("log").stdout
 
 
 def test_the_log_shortens_long_lists_for_people_alone(catalog: Catalog, run: Callable[..., Result]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from provenance.errors import CatalogError, CatalogLockedError
+from provenance.errors import CatalogError, CatalogLockedError, CatalogReadOnlyError
 
 DEFAULT_WAIT_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.005
@@ -30,8 +30,8 @@ def connected(
     """A connection to the catalog file, waiting up to `wait_seconds` while another process holds it.
 
     Temporary tables and session settings end with the block. A block that changes a global setting must say
-    `reusable=False`: its engine ends with it. Raises CatalogLockedError naming the process that holds the file, or
-    CatalogError when it cannot be opened.
+    `reusable=False`: its engine ends with it. Raises CatalogLockedError naming the process that holds the file,
+    CatalogReadOnlyError when it cannot be written, or CatalogError when it cannot be opened.
     """
     engines = _idle.setdefault(os.getpid(), [])
     try:
@@ -82,7 +82,7 @@ def _attach(engine: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool, w
         except duckdb.Error as error:
             held = _lock_holder(str(error))
             if held is None:
-                raise _unreadable(path, error) from error
+                raise _refusal(path, error, read_only=read_only) from error
             holder, cause = held, error
         else:
             return
@@ -121,8 +121,14 @@ def _lock_holder(message: str) -> str | None:
     return f"process {pid}" + (f" ({command[:120]})" if command else "")
 
 
-def _unreadable(path: Path, error: duckdb.Error) -> CatalogError:
+def _refusal(path: Path, error: duckdb.Error, *, read_only: bool) -> CatalogError:
     first_line = str(error).splitlines()[0]
+    if not read_only and re.search("permission denied|read-only file system", first_line, re.IGNORECASE):
+        return CatalogReadOnlyError(
+            f"the catalog {path} is read-only: {first_line}",
+            hint="what only reads still works (status, log, sql, tag ls, verify, report build); to write, get the "
+            "permission or copy the folder",
+        )
     return CatalogError(
         f"the catalog {path} cannot be opened: {first_line}",
         hint="if the file is damaged, restore it from a backup; if it was written by a newer DuckDB, upgrade duckdb",

@@ -16,7 +16,7 @@ import orjson
 
 import provenance
 from provenance.catalog import chain
-from provenance.errors import ProvenanceError
+from provenance.errors import CatalogReadOnlyError, ProvenanceError
 
 if TYPE_CHECKING:
     import duckdb
@@ -111,10 +111,19 @@ class Activity:
 
 
 @contextmanager
-def activity(catalog: "Catalog", command: str, params: Mapping[str, Any]) -> Iterator[Activity]:
-    """Record `command`: running on entry, done or failed on exit. A killed process leaves the row running."""
+def activity(catalog: "Catalog", command: str, params: Mapping[str, Any], *, commits: bool) -> Iterator[Activity]:
+    """Record `command`: running on entry, done or failed on exit. A killed process leaves the row running.
+
+    A command that `commits` nothing but its row also runs on a read-only catalog, which then does not record it.
+    """
     running = Activity(catalog, command, params)
-    running.begin()
+    try:
+        running.begin()
+    except CatalogReadOnlyError:
+        if commits:
+            raise
+        logger.warning("the catalog is read-only: its ledger does not say that %s was run", command)
+        running.committed = True  # there is no row to close
     try:
         yield running
     except BaseException as error:

@@ -134,9 +134,9 @@ class Catalog:
                     _rollback(con)
                     raise
 
-    def activity(self, command: str, params: Mapping[str, Any]) -> ActivityContext:
+    def activity(self, command: str, params: Mapping[str, Any], *, commits: bool = True) -> ActivityContext:
         """Record a command in the ledger; see `ledger.activity`."""
-        return activity(self, command, params)
+        return activity(self, command, params, commits=commits)
 
     @contextmanager
     def staging(self, name: str) -> Iterator[Path]:
