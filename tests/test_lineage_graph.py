@@ -134,7 +134,7 @@ def test_ancestors_of_a_document_lead_back_to_human_text(catalog, loop):
         ("corpus:chat@1", 5, "consists_of"),
         ("model:gpt", 6, "generated_by"),
     ]
-    assert {r.node: r.documents for r in found}["corpus:books@1"] == 3
+    assert {r.node: r.documents for r in found}["corpus:books@1"] == 2
 
 
 def test_withdrawing_an_outside_model_taints_everything_after_it(catalog, loop):
@@ -460,3 +460,85 @@ def test_depths_that_an_earlier_rule_left_in_an_old_catalog_are_set_right_when_i
     with opened.read() as con:
         assert con.execute("SELECT generation FROM documents WHERE corpus = 'syn'").fetchall() == [(1,)]
     assert run("verify").exit_code == 0
+
+
+def test_ancestors_follow_single_documents_and_not_their_whole_corpus(catalog, run, write_jsonl):
+    x, y, w = (add(catalog, write_jsonl, name, [f"{name}{i}" for i in range(4)], Origin.HUMAN) for name in "xyw")
+    link(
+        catalog,
+        (f"doc:{x[1]}", "derived", f"doc:{y[1]}"),
+        (f"doc:{y[2]}", "derived", f"doc:{w[0]}"),
+        (f"doc:{y[2]}", "derived", "external:z"),
+    )
+    assert {r.node: r.documents for r in ancestors(catalog, "x")} == {f"doc:{y[1]}": 1, "corpus:y@1": 1}
+    assert path(catalog, "x", "external:z") == path(catalog, "x", "w") == []
+    assert path(catalog, "x", "y")[-1] == ("derived_from", "corpus:y@1")
+    assert {r.node: r.documents for r in ancestors(catalog, "y")} == {
+        f"doc:{w[0]}": 1,
+        "corpus:w@1": 1,
+        "external:z": 0,
+    }
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_ancestors_are_the_inverse_of_descendants_and_both_agree_with_a_plain_closure(catalog, write_jsonl, seed):
+    rng = random.Random(seed)
+    docs = {n: add(catalog, write_jsonl, n, [f"{n}{i}" for i in range(3)], Origin.HUMAN) for n in "abc"}
+    docs["g"] = add(catalog, write_jsonl, "g", [f"g{i}" for i in range(3)], None, "gm")
+    in_order = [f"doc:{doc}" for n in "abcg" for doc in docs[n]]
+    corpus_of = {f"doc:{doc}": f"corpus:{n}@1" for n, listed in docs.items() for doc in listed}
+    edges = []
+    for i, child in enumerate(in_order):
+        edges += [(child, "derived", parent) for parent in in_order[:i] if rng.random() < 0.08]
+    edges += [(child, "derived", "external:z") for child in rng.sample(in_order, 2)]
+    edges.append((in_order[-1], "derived", "corpus:a@1"))
+    mixed = rng.sample([*docs["a"], *docs["b"], *docs["c"]], 4)
+    mix(catalog, "m", ["a", "b", "c"], dict.fromkeys(mixed, 1.0))
+    edges += [
+        ("model:gm", "trained", "mix:m@1"),
+        ("model:top", "trained", "corpus:g@1"),
+        ("corpus:c@1", "derived", "external:c"),
+    ]
+    link(catalog, *edges)
+
+    up: dict[str, set[str]] = {}
+    for child, _, parent in edges:
+        up.setdefault(child, set()).add(parent)
+    for doc, corpus in corpus_of.items():
+        up.setdefault(corpus, set()).add(doc)
+        up.setdefault(doc, set()).update(
+            {"external:c"} if corpus == "corpus:c@1" else {"model:gm"} if "g@" in corpus else ()
+        )
+    up["mix:m@1"] = {f"doc:{doc}" for doc in mixed}
+
+    def closure(node):
+        seen, todo = set(), [node]
+        while todo:
+            new = up.get(todo.pop(), set()) - seen
+            seen |= new
+            todo += new
+        return seen
+
+    named = [*sorted(set(corpus_of.values())), "mix:m@1", "model:gm", "model:top", "external:z", "external:c"]
+    below = {node: set(nodes(descendants(catalog, node))) for node in named}
+    whole = {
+        node: {r.node for r in descendants(catalog, node) if r.node.startswith("corpus:") and r.documents == 3}
+        for node in named
+    }
+    for node in [*named, *in_order]:
+        expected, found = closure(node), {r.node: r.documents for r in ancestors(catalog, node)}
+        counts: dict[str, int] = {}
+        for doc in expected & corpus_of.keys():
+            counts[corpus_of[doc]] = counts.get(corpus_of[doc], 0) + 1
+        counts.pop(node, None)
+        assert {name: n for name, n in found.items() if name.startswith("corpus:")} == counts, node
+        assert {name for name in found if not name.startswith(("corpus:", "doc:"))} == {
+            name for name in expected if not name.startswith(("corpus:", "doc:"))
+        }, node
+        assert {name for name in found if name.startswith("doc:")} <= expected
+        for other in named:
+            if other != node and corpus_of.get(node) != other:
+                # A corpus of which all documents descend stands for them.
+                listed = node in below[other] or (node in in_order and corpus_of[node] in whole[other])
+                assert (other in found) == listed, (node, other)
+                assert bool(path(catalog, node, other)) == (other in found), (node, other)

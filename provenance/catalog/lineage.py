@@ -110,12 +110,17 @@ def path(catalog: "Catalog", child: str, ancestor: str) -> list[tuple[str, str]]
     """The shortest way from `child` up to `ancestor` as (relation, node) steps; [] where there is none."""
     start, goal = resolve_node(catalog, child), resolve_node(catalog, ancestor)
     with catalog.read() as con:
-        rows = con.execute("SELECT node, name, relation, via, distance FROM ancestor_steps([?])", [start]).fetchall()
+        rows = con.execute(
+            "SELECT node, name, relation, via, distance, corpus FROM ancestor_steps([?])", [start]
+        ).fetchall()
     by_node = {row[0]: row for row in rows}
-    reached = min((row for row in rows if row[1] == goal), key=lambda row: int(row[4]), default=None)
+    # A corpus is reached where one of its documents is.
+    reached = min(
+        (row for row in rows if goal in {row[1], row[5]} and row[4] > 0), key=lambda row: int(row[4]), default=None
+    )
     steps: list[tuple[str, str]] = []
     while reached is not None and reached[3] is not None:
-        steps.append((str(reached[2]), str(reached[1])))
+        steps.append((str(reached[2]), str(reached[1]) if steps else goal))
         reached = by_node.get(reached[3])
     return steps[::-1]
 
@@ -267,7 +272,7 @@ def _refuse_unknown(con: "duckdb.DuckDBPyConnection", *, new_models: bool) -> No
 
 _WALKED_APART = 16
 _MEETS_A_CHILD = """
-WITH above AS (SELECT DISTINCT name FROM ancestor_steps($starts)),
+WITH reached AS MATERIALIZED (SELECT DISTINCT name, corpus FROM ancestor_steps($starts)),
 below AS (SELECT child FROM new_edges WHERE relation <> 'near_duplicate_of' AND list_contains($starts, parent)),
 child AS (
     SELECT child AS name FROM below
@@ -275,7 +280,8 @@ child AS (
     SELECT 'corpus:' || corpus || '@' || version
     FROM below JOIN document d ON d.doc_id = node_key(child) JOIN corpus USING (corpus_id)
     WHERE starts_with(child, 'doc:'))
-SELECT count(*) > 0 FROM child WHERE name IN (SELECT name FROM above)
+SELECT count(*) > 0 FROM child WHERE name IN (SELECT name FROM reached)
+    OR name IN (SELECT child FROM below) AND name IN (SELECT corpus FROM reached)
 """
 
 
