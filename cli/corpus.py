@@ -140,7 +140,7 @@ def add(
 
 
 @corpus.command()
-@click.option("--all", "everything", is_flag=True, help="Every version, and the corpora that experiments wrote.")
+@click.option("--all", "everything", is_flag=True, help="Every version, removed ones too, and the corpora that experiments wrote.")
 @with_output
 @with_catalog
 def ls(catalog: "Catalog", out: Output, *, everything: bool) -> None:
@@ -149,9 +149,11 @@ def ls(catalog: "Catalog", out: Output, *, everything: bool) -> None:
 
     generated = set() if everything else experiment_corpora(catalog)
     columns = ["corpus", "documents", "bytes", "origin", "generator", "license", "held_out", "created_at"]
+    columns += ["removed_at"] if everything else []
     rows = [
         (c.ref, c.documents, c.bytes, c.declared_origin, c.declared_generator, c.license, c.held_out, c.created_at)
-        for c in list_corpora(catalog, every_version=everything)
+        + ((c.removed_at,) if everything else ())
+        for c in list_corpora(catalog, removed=everything)
         if c.ref not in generated
     ]
     out.rows("provenance.corpus.ls/1", columns, rows, empty="no corpora yet; run: provenance corpus add NAME PATH…")

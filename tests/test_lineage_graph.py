@@ -542,3 +542,26 @@ def test_ancestors_are_the_inverse_of_descendants_and_both_agree_with_a_plain_cl
                 listed = node in below[other] or (node in in_order and corpus_of[node] in whole[other])
                 assert (other in found) == listed, (node, other)
                 assert bool(path(catalog, node, other)) == (other in found), (node, other)
+
+
+def test_a_removed_corpus_and_its_documents_still_answer_an_audit(catalog, run, write_jsonl):
+    books = add(catalog, write_jsonl, "books", ["a", "b"], Origin.HUMAN)
+    web = add(catalog, write_jsonl, "web", ["A!", "B!"], None)
+    link(catalog, (f"doc:{web[0]}", "derived", f"doc:{books[0]}"), ("model:g", "trained", "corpus:web@1"))
+    assert run("corpus", "rm", "web").exit_code == 0
+    assert nodes(descendants(catalog, "web")) == nodes(descendants(catalog, "corpus:web@1")) == ["model:g"]
+    assert nodes(ancestors(catalog, "web")) == ["corpus:books@1", f"doc:{books[0]}"]
+    assert impact(catalog, "web").documents == {"web@1": 2}
+    assert impact(catalog, f"doc:{books[0]}").documents == {"books@1": 1, "web@1": 1}
+    assert path(catalog, "model:g", f"doc:{books[0]}")[-1] == ("derived_from", f"doc:{books[0]}")
+    assert run("lineage", "show", f"doc:{web[0]}").exit_code == run("lineage", "show", "web").exit_code == 0
+    listed = {row["corpus"]: row for row in json.loads(run("corpus", "ls", "--all", "--json").stdout)["rows"]}
+    assert listed["books@1"]["removed_at"] is None
+    assert listed["web@1"]["removed_at"] is not None
+    assert "web" not in run("corpus", "ls").stdout
+    found = run("sql", "--format", "csv", "select count(*) n, count(removed_at) gone from all_documents").stdout
+    assert found == "n,gone\n4,2\n"
+    assert json.loads(run("corpus", "show", f"doc:{web[0]}", "--json").stdout)["key"] == "000"
+    assert json.loads(run("corpus", "show", "web", "--json").stdout)["removed_at"]
+    refused = run("corpus", "export", "web", "out.parquet")
+    assert "what stays: provenance corpus show web@1, provenance lineage show corpus:web@1" in refused.stderr

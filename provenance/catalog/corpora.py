@@ -36,6 +36,7 @@ class CorpusInfo:
     content_root: str
     held_out: bool
     latest: bool
+    removed_at: datetime | None
 
     @property
     def ref(self) -> str:
@@ -45,7 +46,7 @@ class CorpusInfo:
 
 _COLUMNS = (
     "corpus_id, corpus, version, created_at, documents, bytes, source_uri, license, declared_origin, "
-    "declared_generator, content_root, held_out, latest"
+    "declared_generator, content_root, held_out, latest, removed_at"
 )
 
 
@@ -59,9 +60,9 @@ def check_name(name: str) -> str:
     return name
 
 
-def list_corpora(catalog: "Catalog", *, every_version: bool = False) -> list[CorpusInfo]:
-    """Corpora in name order, newest version of each unless every version is asked for."""
-    where = "removed_at IS NULL" if every_version else "latest"
+def list_corpora(catalog: "Catalog", *, every_version: bool = False, removed: bool = False) -> list[CorpusInfo]:
+    """Corpora in name order, newest version of each unless every version is asked for, or also those `removed`."""
+    where = "true" if removed else "removed_at IS NULL" if every_version else "latest"
     with catalog.read() as con:
         rows = con.execute(f"SELECT {_COLUMNS} FROM corpus WHERE {where} ORDER BY corpus, version").fetchall()  # noqa: S608
     return [_info(row) for row in rows]
@@ -74,8 +75,11 @@ def experiment_corpora(catalog: "Catalog") -> set[str]:
     return {row[0].removeprefix("corpus:") for row in rows}
 
 
-def get_corpus(catalog: "Catalog", ref: str) -> CorpusInfo:
-    """The corpus called `name` (newest version) or `name@version`. Raises NotFoundError with a suggestion."""
+def get_corpus(catalog: "Catalog", ref: str, *, removed: bool = False) -> CorpusInfo:
+    """The corpus called `name` (newest version) or `name@version`. Raises NotFoundError with a suggestion.
+
+    With `removed`, also one whose texts are gone: for questions that its rows still answer.
+    """
     name, at, version = ref.partition("@")
     if at and not version.isdigit():
         raise UsageError(f"{ref!r} is no corpus reference", hint="write name or name@version, for instance books@2")
@@ -83,16 +87,18 @@ def get_corpus(catalog: "Catalog", ref: str) -> CorpusInfo:
     for info in known:
         if info.corpus == name and (info.version == int(version) if at else info.latest):
             return info
-    with catalog.read() as con:
-        gone = con.execute(
-            "SELECT version, removed_at FROM corpus WHERE corpus = ? AND ? IN ('', version::VARCHAR) "
-            "AND removed_at IS NOT NULL ORDER BY version DESC LIMIT 1",
-            [name, version],
-        ).fetchone()
+    gone = [
+        info
+        for info in list_corpora(catalog, removed=True)
+        if info.corpus == name and info.removed_at and (not at or info.version == int(version))
+    ]
+    if gone and removed:
+        return gone[-1]
     if gone:
         raise NotFoundError(
-            f"corpus {name}@{gone[0]} was removed on {gone[1]:%Y-%m-%d}",
-            hint="its texts are gone; what is known of it is in the view all_documents and in: provenance log",
+            f"corpus {gone[-1].ref} was removed on {gone[-1].removed_at:%Y-%m-%d}",
+            hint=f"its texts are gone; what stays: provenance corpus show {gone[-1].ref}, provenance lineage show "
+            f"corpus:{gone[-1].ref}, and the view all_documents",
         )
     if at and any(i.corpus == name for i in known):
         versions = ", ".join(str(i.version) for i in known if i.corpus == name)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def describe_corpus(catalog: "Catalog", ref: str) -> dict[str, Any]:
     """One corpus version: its description, its documents by origin and subgroup, its dates."""
-    info = get_corpus(catalog, ref)
+    info = get_corpus(catalog, ref, removed=True)
     with catalog.read() as con:
         totals = con.execute(
             """
@@ -40,6 +40,7 @@ def describe_corpus(catalog: "Catalog", ref: str) -> dict[str, Any]:
     return {
         "corpus": info.ref,
         "created_at": info.created_at,
+        **({"removed_at": info.removed_at} if info.removed_at else {}),
         "documents": info.documents,
         "distinct_texts": totals[3],
         "words": int(totals[0] or 0),
@@ -64,9 +65,16 @@ def describe_document(catalog: "Catalog", ref: str) -> dict[str, Any]:
 
     doc_id = find_document(catalog, ref)
     with catalog.read() as con:
-        cursor = con.execute("SELECT * FROM all_documents WHERE doc_id = ? ORDER BY version DESC LIMIT 1", [doc_id])
+        cursor = con.execute(
+            "SELECT * FROM all_documents WHERE doc_id = ? ORDER BY removed_at IS NULL DESC, version DESC LIMIT 1",
+            [doc_id],
+        )
         names = [column[0] for column in cursor.description or []]
         rows = cursor.fetchall()
-    record = dict(zip(names, rows[0], strict=True)) if rows else {"doc_id": doc_id, "removed": True}
+    record = dict(zip(names, rows[0], strict=True))
+    if record["removed_at"] is None:
+        del record["removed_at"]
+    else:
+        record["removed"] = True
     record["text"] = texts_by_id(catalog, [doc_id]).get(doc_id)
     return record

@@ -53,14 +53,17 @@ class Impact:
 
 
 def resolve_node(catalog: "Catalog", ref: str) -> str:
-    """The full node id of a reference: versions filled in, document prefixes completed. Raises NotFoundError."""
+    """The full node id of a reference: versions filled in, document prefixes completed. Raises NotFoundError.
+
+    A removed corpus is still a node: what was made of it is asked about most when it had to go.
+    """
     kind, colon, name = ref.partition(":")
     if not colon:
-        return f"corpus:{get_corpus(catalog, ref).ref}"
+        return f"corpus:{get_corpus(catalog, ref, removed=True).ref}"
     if kind == "doc":
         return f"doc:{find_document(catalog, ref)}"
     if kind == "corpus":
-        return f"corpus:{get_corpus(catalog, name).ref}"
+        return f"corpus:{get_corpus(catalog, name, removed=True).ref}"
     if kind == "mix":
         return f"mix:{get_mix(catalog, name).ref}"
     if kind not in KINDS:
@@ -152,14 +155,17 @@ def impact(catalog: "Catalog", ref: str) -> Impact:
     )
 
 
-# A corpus that is reached whole stands for all its documents; single documents are counted under their newest corpus.
+# A corpus that is reached whole stands for all its documents; single documents are counted under the newest version
+# that has them, one that is still here if there is any.
 _IMPACTED_DOCUMENTS = """
 SELECT corpus, sum(n)::BIGINT FROM (
     SELECT substr(name, 8) AS corpus, documents AS n FROM impacted WHERE starts_with(name, 'corpus:')
     UNION ALL
-    SELECT c.corpus || '@' || c.version, count(DISTINCT d.doc_id)
-    FROM impacted i JOIN document d ON d.doc_id = i.node JOIN corpus c ON c.corpus_id = d.corpus_id AND c.latest
-    WHERE starts_with(i.name, 'doc:') GROUP BY ALL)
+    SELECT ref, count(*) FROM (
+        SELECT first(c.corpus || '@' || c.version ORDER BY c.removed_at IS NULL DESC, c.version DESC) AS ref
+        FROM impacted i JOIN document d ON d.doc_id = i.node JOIN corpus c USING (corpus_id)
+        WHERE starts_with(i.name, 'doc:') GROUP BY i.node)
+    GROUP BY ref)
 GROUP BY corpus HAVING sum(n) > 0 ORDER BY corpus
 """
 

@@ -87,3 +87,12 @@ CREATE OR REPLACE MACRO ancestors(id) AS TABLE
         SELECT corpus, distance, relation, 0 FROM found WHERE cell IS NOT NULL)
     LEFT JOIN counted c USING (name)
     WHERE name <> id GROUP BY name ORDER BY 2, 1;
+
+-- Rows of removed versions answer an audit: ids, hashes and tags stay when texts go.
+CREATE OR REPLACE VIEW all_documents AS
+    SELECT d.doc_id, c.corpus, c.version, d.key, d.source, lower(hex(d.text_sha256)) AS text_sha256, d.n_chars,
+        d.n_words, d.created_at, d.language, d.subgroup, d.declared_origin, d.declared_generator, d.meta,
+        d.generation, d.generation_max, d.human_ancestry,
+        coalesce(d.tag_origin, d.declared_origin, 'unknown') AS origin, d.tag_p_model AS p_model, c.removed_at
+    FROM document d JOIN corpus c USING (corpus_id);
+COMMENT ON VIEW all_documents IS 'Documents of every version of every corpus, removed ones too: removed_at says when their texts went. A document that did not change between versions is listed once per version.';
