@@ -140,7 +140,9 @@ def add(
 
 
 @corpus.command()
-@click.option("--all", "everything", is_flag=True, help="Every version, removed ones too, and the corpora that experiments wrote.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Every version, removed ones too, and the corpora that experiments wrote."
+)
 @with_output
 @with_catalog
 def ls(catalog: "Catalog", out: Output, *, everything: bool) -> None:

@@ -50,7 +50,9 @@ def verify(
     if found:
         raise CheckFailedError(
             f"{len(found)} thing{'s do' if len(found) > 1 else ' does'} not match; first: {found[0]}",
-            hint="nothing was changed; restore what is named from a backup or its source",
+            hint="nothing was changed; a signature must be by the key you brought: check which key that is"
+            if public_key is not None and all(finding.check == "signature" for finding in found)
+            else "nothing was changed; restore what is named from a backup or its source",
         )
     note("everything matches")
 

@@ -357,10 +357,11 @@ def test_a_changed_lock_is_named_by_its_first_byte(catalog):
 def test_a_forged_signature_is_named(catalog, whole, tmp_path):
     path = catalog.root / SIGNATURES / "s1.dsse.json"
     honest = path.read_bytes()
-    # Another key over the same snapshot: it holds by itself, but is not the key one trusts.
-    signing.make_key(tmp_path / "other")
-    sign_snapshot(catalog, "s1", tmp_path / "other")
-    assert [f.check for f in verify(catalog, "snapshot:s1", public_key=whole / "key.pub")] == ["signature"]
+    # Another key than the one that signed.
+    theirs = signing.make_key(tmp_path / "other")
+    (found,) = verify(catalog, "snapshot:s1", public_key=tmp_path / "other.pub")
+    mine = signing.key_id(signing.read_public_key(whole / "key.pub"))
+    assert (found.check, found.what) == ("signature", f"s1.dsse.json: signed by {mine[:16]}, not by key {theirs[:16]}")
     # An honest signature over another root.
     path.write_bytes(honest)
     change(catalog, f"UPDATE snapshot SET root = '{'0' * 64}'")
@@ -370,6 +371,19 @@ def test_a_forged_signature_is_named(catalog, whole, tmp_path):
     forged["payload"] = forged["payload"][:-8] + "AAAAAAA="
     path.write_bytes(json.dumps(forged).encode())
     assert "signature" in {f.check for f in verify(catalog, "snapshot:s1")}
+
+
+def test_a_second_signature_stands_beside_the_first_and_a_key_signs_once(catalog, whole, tmp_path, run_on):
+    signing.make_key(tmp_path / "other")
+    for key in (tmp_path / "other", whole / "key", tmp_path / "other"):
+        sign_snapshot(catalog, "s1", key)
+    for key in (whole / "key.pub", tmp_path / "other.pub"):
+        assert list(verify(catalog, "snapshot:s1", public_key=key)) == []
+    assert len(json.loads((catalog.root / SIGNATURES / "s1.dsse.json").read_bytes())["signatures"]) == 2
+    signing.make_key(tmp_path / "third")
+    result = run_on(catalog, "verify", "snapshot:s1", "--public-key", tmp_path / "third.pub")
+    assert "which key" in result.stderr
+    assert "backup" not in result.stderr
 
 
 def test_what_was_tampered_with_is_not_signed(catalog, whole):

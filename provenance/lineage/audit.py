@@ -273,12 +273,13 @@ def sign_snapshot(catalog: Catalog, name: str, key_file: Path) -> str:
         "ledger": {"seq": snapshot.ledger_seq, "sha256": snapshot.ledger_sha256},
         "note": snapshot.note,
     }
-    envelope = signing.sign(key, f"snapshot:{snapshot.name}", snapshot.root, predicate)
+    path = signature_path(catalog, snapshot.name)
+    before = path.read_bytes() if path.exists() else None
+    envelope = signing.sign(key, f"snapshot:{snapshot.name}", snapshot.root, predicate, before)
     key_id = signing.key_id(key.public_key())
     with catalog.activity("snapshot sign", {"name": snapshot.name, "key_id": key_id}) as activity:
         activity.inputs.append(f"snapshot:{snapshot.name}")
         catalog.folder(KEYS).joinpath(f"{key_id[:16]}.pub").write_bytes(signing.public_pem(key.public_key()))
-        path = signature_path(catalog, snapshot.name)
         path.parent.mkdir(exist_ok=True)
         staged = path.with_suffix(".part")
         staged.write_bytes(envelope)

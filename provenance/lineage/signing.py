@@ -101,8 +101,13 @@ def key_id(key: "Ed25519PublicKey") -> str:
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
 
 
-def sign(key: "Ed25519PrivateKey", subject: str, sha256: str, predicate: dict[str, Any]) -> bytes:
-    """A DSSE envelope around the statement that `subject` has the hash `sha256`."""
+def sign(
+    key: "Ed25519PrivateKey", subject: str, sha256: str, predicate: dict[str, Any], beside: bytes | None = None
+) -> bytes:
+    """A DSSE envelope around the statement that `subject` has the hash `sha256`.
+
+    The signatures of other keys in the envelope `beside` are kept if they are over the same statement.
+    """
     statement: dict[str, Any] = {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": subject, "digest": {"sha256": sha256}}],
@@ -110,13 +115,19 @@ def sign(key: "Ed25519PrivateKey", subject: str, sha256: str, predicate: dict[st
         "predicate": predicate,
     }
     payload = rfc8785.dumps(statement)
+    mine = {"keyid": key_id(key.public_key()), "sig": base64.b64encode(key.sign(_encoded(payload))).decode()}
     envelope: dict[str, Any] = {
         "payloadType": PAYLOAD_TYPE,
         "payload": base64.b64encode(payload).decode(),
-        "signatures": [
-            {"keyid": key_id(key.public_key()), "sig": base64.b64encode(key.sign(_encoded(payload))).decode()}
-        ],
+        "signatures": [],
     }
+    try:
+        found = orjson.loads(beside or b"{}")
+        if found.get("payload") == envelope["payload"]:
+            envelope["signatures"] = [entry for entry in found["signatures"] if entry["keyid"] != mine["keyid"]]
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        pass  # What was damaged is signed anew.
+    envelope["signatures"].append(mine)
     return rfc8785.dumps(envelope)
 
 
@@ -140,8 +151,15 @@ def check(envelope: bytes, key: "Ed25519PublicKey", source: str) -> Signed:
         except InvalidSignature:
             continue
         return Signed(subject=name, sha256=sha256, predicate=predicate, key_id=key_id(key))
+    mine, named = key_id(key)[:16], [str(entry.get("keyid", ""))[:16] for entry in found["signatures"]]
+    if named and mine not in named and all(named):
+        raise CheckFailedError(
+            f"{source}: signed by {', '.join(named)}, not by key {mine}",
+            hint="bring the public key of a signer you trust, or have it signed with this key too: "
+            "provenance snapshot sign",
+        )
     raise CheckFailedError(
-        f"{source}: not signed by key {key_id(key)[:16]}: the statement or its signature was changed",
+        f"{source}: not signed by key {mine}: the statement or its signature was changed",
         hint="ask the signer for the envelope and the public key again",
     )
 
