@@ -64,6 +64,11 @@ def _verify_proof(
     from provenance.lineage import signing
     from provenance.lineage.proof import check_proof, read_proof
 
+    if public_key is not None and signature is None:
+        raise UsageError(
+            "--public-key needs --signature where a proof is checked",
+            hint="a proof is not signed itself; bring the signed snapshot it must fit (.dsse.json)",
+        )
     proof = read_proof(path)
     check_proof(proof, text=text_file.read_text(encoding="utf-8") if text_file else None)
     signed_by = None
@@ -73,10 +78,19 @@ def _verify_proof(
                 "--signature needs --public-key", hint="bring the signer's public key from where you trust it"
             )
         signed = signing.check(signature.read_bytes(), signing.read_public_key(public_key), signature.name)
-        roots = {(c["corpus"], c["version"]): c["content_root"] for c in signed.predicate["corpora"]}
-        if roots.get((proof.corpus, proof.version)) != proof.content_root:
+        stated = {(c["corpus"], c["version"]): c for c in signed.predicate["corpora"]}.get(
+            (proof.corpus, proof.version), {}
+        )
+        if stated.get("content_root") != proof.content_root:
             raise CheckFailedError(
                 f"{signed.subject} does not have corpus {proof.corpus}@{proof.version} with this root"
+            )
+        # Some paths fit more than one size: the root alone does not settle it.
+        if stated.get("documents") != proof.size:
+            raise CheckFailedError(
+                f"the proof says {proof.corpus}@{proof.version} has {proof.size:,} documents, {signed.subject} says "
+                f"{stated.get('documents')}",
+                hint="the proof was changed",
             )
         signed_by = signed.key_id
     record = {

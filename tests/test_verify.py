@@ -442,6 +442,29 @@ def test_a_proof_holds_without_the_catalog_and_for_its_text_alone(catalog, whole
         check_proof(proof.model_copy(update={"path": ["xyz"]}))
 
 
+def test_a_proof_of_another_size_than_the_signed_one_is_refused_and_a_key_is_not_ignored(tmp_path, run_on):
+    catalog = Catalog.init(tmp_path / "five")
+    (tmp_path / "five.jsonl").write_text("".join(json.dumps({"text": f"text {i}"}) + "\n" for i in range(5)))
+    add_corpus(catalog, "five", [str(tmp_path / "five.jsonl")], Fields())
+    create_snapshot(catalog, "s")
+    signing.make_key(tmp_path / "key")
+    sign_snapshot(catalog, "s", tmp_path / "key")
+    with catalog.read() as con:
+        first = con.execute("SELECT min(doc_id) FROM documents").fetchall()[0][0]
+    proof = prove(catalog, first)
+    # The path of the first of five documents is as long as that of the first of six.
+    altered = proof.model_copy(update={"size": 6})
+    check_proof(altered)
+    signed = ("--signature", catalog.root / SIGNATURES / "s.dsse.json", "--public-key", tmp_path / "key.pub")
+    for made, code, said in ((proof, 0, ""), (altered, 1, "has 6 documents, snapshot:s says 5")):
+        (tmp_path / "p.json").write_bytes(made.to_json())
+        result = run_on(catalog, "verify", tmp_path / "p.json", *signed)
+        assert (result.exit_code, said in result.stderr) == (code, True)
+    result = run_on(catalog, "verify", tmp_path / "p.json", "--public-key", tmp_path / "key.pub")
+    assert result.exit_code == 2
+    assert "--public-key needs --signature" in result.stderr
+
+
 def test_junk_is_one_error(tmp_path, catalog, run_on):
     (tmp_path / "junk.json").write_text('{"schema": "provenance.inclusion-proof/1", "extra": 1}')
     result = run_on(catalog, "verify", tmp_path / "junk.json")
