@@ -2,6 +2,8 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from provenance.catalog.store import Catalog
@@ -85,6 +87,22 @@ def test_croissant_without_a_file_and_with_a_wrong_hash_fails(place, tmp_path):
     (folder / "wrong.json").write_text(json.dumps(described))
     with pytest.raises(mlcroissant.GenerationError, match="Download"):
         list(mlcroissant.Dataset(jsonld=folder / "wrong.json").records(record_set="documents"))
+
+
+def test_a_file_with_other_rows_or_texts_is_not_described_as_the_data_of_a_corpus(place, tmp_path):
+    catalog, folder = place
+    table = pq.read_table(folder / "web.parquet")
+    texts = table["text"].to_pylist()
+    changed = table.set_column(1, "text", pa.array(["another", *texts[1:]]))
+    for name, other, said in (
+        ("short", table.slice(1), "0 of its rows are not in it, 1 documents are missing"),
+        ("twice", pa.concat_tables([table, table.slice(0, 2)]), "2 of its rows are not in it, 0 documents are"),
+        ("changed", changed, "1 of its rows are not in it, 1 documents are missing"),
+        ("bare", table.drop_columns(["doc_id"]), "no column doc_id, so not the data of corpus:web@1"),
+    ):
+        pq.write_table(other, tmp_path / f"{name}.parquet")
+        with pytest.raises(DataError, match=said):
+            gather(catalog, "web", data=tmp_path / f"{name}.parquet")
 
 
 def test_prov_json_is_read_by_prov_and_says_what_came_from_what(place, tmp_path):

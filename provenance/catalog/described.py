@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -49,6 +50,34 @@ def mix_counts(catalog: "Catalog", mix: MixInfo) -> Counts:
     """The counts of a mix; a document that comes twice counts twice."""
     params = {"mix": mix.mix, "version": mix.version}
     return _counts(catalog, _MIX, params, "SELECT activity_id FROM mix WHERE mix = $mix AND version = $version")
+
+
+def file_difference(catalog: "Catalog", of: CorpusInfo | MixInfo, path: Path) -> tuple[int, int] | None:
+    """How many rows of a Parquet file with `doc_id` and `text` are not of `of`, and how many of `of` it lacks.
+
+    None if there is no difference; in either a text that was changed under its id counts.
+    """
+    if isinstance(of, CorpusInfo):
+        source, params = _CORPUS, dict[str, Any](id=of.corpus_id)
+    else:
+        source, params = _MIX, {"mix": of.mix, "version": of.version}
+    with catalog.read() as con:
+        over, missing = con.execute(
+            f"""
+            WITH mine AS (
+                SELECT doc_id::VARCHAR AS id, lower(hex(text_sha256)) AS text, count(*) AS n
+                FROM ({source}) GROUP BY ALL),
+            theirs AS (
+                SELECT doc_id::VARCHAR AS id, sha256(text) AS text, count(*) AS n
+                FROM read_parquet($path) GROUP BY ALL),
+            compared AS (
+                SELECT coalesce(theirs.n, 0) - coalesce(mine.n, 0) AS over FROM mine FULL JOIN theirs USING (id, text))
+            SELECT coalesce(sum(over) FILTER (over > 0), 0)::BIGINT, coalesce(-sum(over) FILTER (over < 0), 0)::BIGINT
+            FROM compared
+            """,  # noqa: S608
+            {**params, "path": str(path)},
+        ).fetchall()[0]
+    return (over, missing) if over or missing else None
 
 
 def activity_of(catalog: "Catalog", activity_id: UUID) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from provenance.catalog.corpora import get_corpus
-from provenance.catalog.described import activity_of, corpus_counts, mix_counts
+from provenance.catalog.corpora import CorpusInfo, get_corpus
+from provenance.catalog.described import activity_of, corpus_counts, file_difference, mix_counts
 from provenance.catalog.lineage import ancestors
-from provenance.catalog.mixes import get_mix
+from provenance.catalog.mixes import MixInfo, get_mix
 from provenance.catalog.store import Catalog
 from provenance.errors import DataError
 
@@ -95,16 +95,17 @@ def iptc_of(origins: Mapping[str, int]) -> str:
 
 
 def gather(catalog: Catalog, ref: str, *, data: Path | None = None) -> Facts:
-    """The facts about a corpus or a mix. Raises NotFoundError, and DataError when `data` is no Parquet file."""
+    """The facts about a corpus or a mix. Raises NotFoundError, and DataError when `data` is no Parquet file of it."""
+    info: CorpusInfo | MixInfo
     if ref.startswith("mix:"):
-        mix = get_mix(catalog, ref)
+        info = mix = get_mix(catalog, ref)
         node, name, version, sha256 = f"mix:{mix.ref}", mix.mix, mix.version, mix.lock_sha256
         counts = mix_counts(catalog, mix)
     else:
-        info = get_corpus(catalog, ref.removeprefix("corpus:"))
-        node, name, version = f"corpus:{info.ref}", info.corpus, info.version
-        sha256 = info.content_root.rpartition(":")[2]
-        counts = corpus_counts(catalog, info)
+        info = corpus = get_corpus(catalog, ref.removeprefix("corpus:"))
+        node, name, version = f"corpus:{corpus.ref}", corpus.corpus, corpus.version
+        sha256 = corpus.content_root.rpartition(":")[2]
+        counts = corpus_counts(catalog, corpus)
     above = [(r.node, r.relation, r.distance) for r in ancestors(catalog, node) if not r.node.startswith("doc:")]
     nearest = min((distance for _, _, distance in above), default=0)
     made = activity_of(catalog, counts.activity_id)
@@ -127,18 +128,27 @@ def gather(catalog: Catalog, ref: str, *, data: Path | None = None) -> Facts:
         parents=[(relation, parent) for parent, relation, distance in above if distance == nearest],
         ancestry=above,
         activity=ActivityFacts(activity_id=str(counts.activity_id), **made),
-        data=None if data is None else _data_file(data),
+        data=None if data is None else _data_file(catalog, info, node, data),
     )
 
 
-def _data_file(path: Path) -> DataFile:
+_WRITE_ONE = "write one: provenance corpus export NAME NAME.parquet, or mix build LOCK -o NAME.parquet"
+
+
+def _data_file(catalog: Catalog, info: CorpusInfo | MixInfo, node: str, path: Path) -> DataFile:
     try:
         schema = pq.read_schema(path)
     except (OSError, ValueError) as error:
+        raise DataError(f"{path}: no Parquet file: {str(error).splitlines()[0]}", hint=_WRITE_ONE) from None
+    if absent := [name for name in ("doc_id", "text") if name not in schema.names]:
+        raise DataError(f"{path}: no column {' or '.join(absent)}, so not the data of {node}", hint=_WRITE_ONE)
+    # A description of some other file would vouch for texts that nobody looked at.
+    if difference := file_difference(catalog, info, path):
+        other, missing = difference
         raise DataError(
-            f"{path}: no Parquet file: {str(error).splitlines()[0]}",
-            hint="write one: provenance corpus export NAME NAME.parquet, or mix build LOCK -o NAME.parquet",
-        ) from None
+            f"{path} is not the data of {node}: {other:,} of its rows are not in it, {missing:,} documents are missing",
+            hint=_WRITE_ONE,
+        )
     with path.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
     return DataFile(
