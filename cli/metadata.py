@@ -117,7 +117,10 @@ def import_(
 @click.argument("file", type=click.Path(exists=True, path_type=Path, dir_okay=False))
 @with_output
 def validate(out: Output, file: Path) -> None:
-    """Check FILE with the real validator of its format; needs the extra `standards`."""
+    """Check FILE with the real validator of its format; needs the extra `standards`.
+
+    The formats: Croissant, PROV-JSON, OpenLineage events, dataset cards (.md). An EU summary has no validator.
+    """
     from provenance.lineage.validators import validate as check
 
     standard = check(file)

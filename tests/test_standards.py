@@ -199,6 +199,13 @@ def test_the_vocabulary_covers_every_origin_and_basis():
         ("x.json", "{}", DataError, "not a format known here"),
         ("x.json", "{", DataError, "neither JSON nor JSON lines"),
         ("x.json", '{"prefix": {}, "entity": {"cp:x": 3}}', CheckFailedError, "x.json"),
+        (
+            "x.json",
+            '{"prefix": {"a": "http://a/"}, "activity": {"a:x": {"prov:startTime": "not a time"}}}',
+            CheckFailedError,
+            "not a time",
+        ),
+        ("x.md", "# Public summary of training content: DRAFT\n", DataError, "has no validator"),
         ("x.json", '{"eventType": "COMPLETE", "run": {"runId": "no uuid"}}', CheckFailedError, "event 1"),
         ("x.json", '{"@context": {}, "@type": "sc:Dataset"}', CheckFailedError, "x.json"),
         ("x.md", "---\n- a\n---\n", CheckFailedError, "x.md"),

@@ -6,6 +6,7 @@ import yaml  # type: ignore[import-untyped]
 
 from provenance.lineage.facts import Facts, vocabulary
 
+EU_SUMMARY_TITLE = "# Public summary of training content: DRAFT"
 _SIZES = (
     (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"),
     (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"),
@@ -64,7 +65,7 @@ def eu_summary(facts: Facts) -> str:
         else "not recorded"
     )
     lines = [
-        "# Public summary of training content: DRAFT",
+        EU_SUMMARY_TITLE,
         "",
         "> DRAFT written from a provenance catalog. It is not legal advice and not complete: a person must check it",
         "> against the template of the European Commission, and fill in everything marked [to be filled in].",

@@ -3,6 +3,7 @@
 Raises CheckFailedError with what the validator said, DataError when the file is of no format known here.
 """
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,19 @@ from typing import Any
 import orjson
 
 from provenance.errors import CheckFailedError, DataError, MissingExtraError
+from provenance.lineage.cards import EU_SUMMARY_TITLE
+
+_KNOWN = "known: Croissant, PROV-JSON, OpenLineage events, dataset cards"
 
 
 def validate(path: Path) -> str:
     """Which format the file is valid in; the format is told by its content."""
     text = path.read_text(encoding="utf-8")
+    if text.startswith(EU_SUMMARY_TITLE):
+        raise DataError(
+            f"{path}: a draft of the EU summary, which is for people and has no validator",
+            hint=f"{_KNOWN}; the summary is checked against the template of the European Commission",
+        )
     if path.suffix == ".md" or text.startswith("---\n"):
         return _run("Hugging Face dataset card", _card, path, text)
     try:
@@ -31,9 +40,7 @@ def validate(path: Path) -> str:
         return _run("OpenLineage", _openlineage, path, values)
     if "prefix" in first and ("entity" in first or "activity" in first):
         return _run("PROV-JSON", _prov, path, text)
-    raise DataError(
-        f"{path}: not a format known here", hint="known: Croissant, PROV-JSON, OpenLineage events, dataset cards"
-    )
+    raise DataError(f"{path}: not a format known here", hint=_KNOWN)
 
 
 def _run(name: str, check: Callable[[Path, Any], None], path: Path, value: Any) -> str:
@@ -46,7 +53,6 @@ def _run(name: str, check: Callable[[Path, Any], None], path: Path, value: Any) 
 
 def _croissant(path: Path, value: dict[str, Any]) -> None:
     import logging
-    import warnings
 
     import mlcroissant  # type: ignore[import-untyped]
 
@@ -69,9 +75,15 @@ def _prov(path: Path, text: str) -> None:
     from prov.model import ProvDocument
 
     try:
-        ProvDocument.deserialize(content=text, format="json")
+        # What the library only warns of, it leaves out: a file like that says less than it seems to.
+        with warnings.catch_warnings(record=True) as doubts:
+            warnings.simplefilter("always")
+            ProvDocument.deserialize(content=text, format="json")
     except (Error, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckFailedError(f"{path}: {type(error).__name__}: {error}") from None
+    said = [str(doubt.message) for doubt in doubts if not issubclass(doubt.category, DeprecationWarning)]
+    if said:
+        raise CheckFailedError(f"{path}: {'; '.join(said)}")
 
 
 def _openlineage(path: Path, values: list[Any]) -> None:
