@@ -6,7 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from provenance import tables
 from provenance.catalog.store import Catalog
+from provenance.catalog.tags import write_tags
 from provenance.corpus.ingest import add_corpus
 from provenance.corpus.outward import export_corpus
 from provenance.corpus.prepare import Fields
@@ -170,6 +172,32 @@ def test_the_eu_summary_is_marked_as_a_draft_and_counts_synthetic_text(place):
     assert "For 4 documents it is not known who wrote them." in text
     assert "not legal advice" in text
     assert "2010-05-01 to 2013-05-01" in text
+
+
+def test_descriptions_say_what_is_only_declared_and_how_many_declarations_are_contradicted(catalog, tmp_path):
+    (tmp_path / "web.jsonl").write_text("".join(json.dumps({"text": f"text {i}"}) + "\n" for i in range(4)))
+    add_corpus(catalog, "web", [str(tmp_path / "web.jsonl")], Fields(), origin=Origin.HUMAN)
+    export_corpus(catalog, "web", tmp_path / "web.parquet")
+
+    def said():
+        facts = gather(catalog, "web", data=tmp_path / "web.parquet")
+        return hf_card(facts), eu_summary(facts), croissant(facts)["description"]
+
+    card, summary, description = said()
+    assert "| declared by the source, not verified | 4 |" in card
+    assert "How this is known: 4 declared by the source, not verified." in summary
+    assert "How it is known: 4 declared by the source, not verified." in description
+    with catalog.activity("tag run", {}) as activity, activity.commit() as con:
+        ids = [row[0].bytes for row in con.execute("SELECT doc_id FROM documents ORDER BY doc_id").fetchall()][:3]
+        tags = pa.table({
+            "doc_id": tables.uuids(ids), "origin": ["human", "model", "human"], "p_model": [0.1, 0.9, 0.8],
+            "basis": ["reviewed", "inferred", "declared"], "rule": ["r"] * 3,
+        })  # fmt: skip
+        write_tags(con, tags, activity)
+    for text in said():
+        assert "Documents declared as human that the evidence takes for a model's: 2." in text
+    assert "| inferred by a detector | 1 |\n| reviewed by a person | 1 |" in said()[0]
+    assert "2 declared by the source, not verified, 1 inferred by a detector, 1 reviewed by a person." in said()[1]
 
 
 def test_a_licence_of_one_part_is_not_given_out_as_that_of_the_whole(catalog, tmp_path):

@@ -26,6 +26,10 @@ class Counts:
     source_uris: list[str]
     languages: dict[str, int]
     origins: dict[str, int]
+    bases: dict[str, int]
+    """How the origins are known."""
+    contradicted: int
+    """Documents declared as human that the evidence takes for a model's."""
     generators: dict[str, int]
     generations: dict[int | None, int]
     first_date: datetime | None
@@ -112,11 +116,24 @@ def _counts(catalog: "Catalog", source: str, params: dict[str, Any], activity: s
             ).fetchall()
             for name, column in grouped.items()
         }
+        # Not tagged yet, a document is what its source declares.
+        bases = con.execute(
+            f"""
+            SELECT coalesce(t.basis, CASE WHEN coalesce(d.declared_origin, 'unknown') = 'unknown' THEN 'none'
+                ELSE 'declared' END) AS basis, count(*)
+            FROM ({source}) d LEFT JOIN tag_current t USING (doc_id) GROUP BY 1 ORDER BY 2 DESC, 1
+            """,  # noqa: S608
+            params,
+        ).fetchall()
+        contradicted = con.execute(
+            f"SELECT count(*) FROM ({source}) WHERE doc_id IN (SELECT doc_id FROM conflicts)",  # noqa: S608
+            params,
+        ).fetchall()[0][0]
         made = con.execute(activity, params).fetchall()[0][0]
     known = {name: {value: n for value, n in rows if value is not None} for name, rows in found.items()}
     return Counts(
         documents=totals[0], n_chars=totals[1], first_date=totals[2], last_date=totals[3],
         licenses=known["licenses"], source_uris=list(known["source_uris"]), languages=known["languages"],
         origins=known["origins"], generators=known["generators"], generations=dict(found["generations"]),
-        activity_id=made,
+        bases=dict(bases), contradicted=contradicted, activity_id=made,
     )  # fmt: skip

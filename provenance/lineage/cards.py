@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from provenance.lineage.facts import Facts, vocabulary
+from provenance.lineage.facts import Facts, bases_in_words, contradiction, vocabulary
 
 EU_SUMMARY_TITLE = "# Public summary of training content: DRAFT"
 _SIZES = (
@@ -44,6 +44,11 @@ def hf_card(facts: Facts) -> str:
         "",
         *_table(("origin", "documents"), facts.origins.items()),
         "",
+        "How that is known:",
+        "",
+        *_table(("basis", "documents"), bases_in_words(facts).items()),
+        "",
+        *([said, ""] if (said := contradiction(facts)) else []),
         "Model generations between a text and human text:",
         "",
         *_table(
@@ -98,6 +103,9 @@ def eu_summary(facts: Facts) -> str:
         lines += ["", *_table(("model", "documents"), facts.generators.items())] if facts.generators else []
     else:
         lines += ["No document is known to hold text written by a model."]
+    lines += ["", f"How this is known: {', '.join(f'{n:,} {how}' for how, n in bases_in_words(facts).items())}."]
+    if said := contradiction(facts):
+        lines += ["", said]
     unknown = facts.origins.get("unknown", 0)
     if unknown:
         lines += ["", f"For {unknown:,} documents it is not known who wrote them."]

@@ -7,7 +7,7 @@ annotation of the text field, as the specification asks, and as an ordinary fiel
 from typing import Any
 
 from provenance.errors import ConfigError
-from provenance.lineage.facts import PROJECT_URI, Facts, iptc_of
+from provenance.lineage.facts import PROJECT_URI, Facts, bases_in_words, contradiction, iptc_of
 
 CONFORMS_TO = ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"]
 # mlcroissant accepts `equivalentProperty` only as a plain term and schema.org only with https.
@@ -77,7 +77,11 @@ def croissant(facts: Facts) -> dict[str, Any]:
         "@type": "sc:Dataset",
         "name": facts.name,
         "description": f"{facts.documents:,} documents. Origin: "
-        + ", ".join(f"{n:,} {origin}" for origin, n in facts.origins.items()),
+        + ", ".join(f"{n:,} {origin}" for origin, n in facts.origins.items())
+        + ". How it is known: "
+        + ", ".join(f"{n:,} {how}" for how, n in bases_in_words(facts).items())
+        + "."
+        + (f" {said}" if (said := contradiction(facts)) else ""),
         "conformsTo": CONFORMS_TO,
         "version": f"{facts.version}.0.0",
         "datePublished": facts.created_at.date().isoformat(),

@@ -66,6 +66,10 @@ class Facts:
     source_uris: list[str]
     languages: dict[str, int]
     origins: dict[str, int]
+    bases: dict[str, int]
+    """How the origins are known: documents under each basis."""
+    contradicted: int
+    """Documents declared as human that the evidence takes for a model's."""
     generators: dict[str, int]
     generations: dict[int | None, int]
     first_date: datetime | None
@@ -92,6 +96,28 @@ def iptc_of(origins: Mapping[str, int]) -> str:
     if origins.get("model") or origins.get("mixed"):
         return str(terms["any model text"])
     return str(terms["only human"] if set(origins) == {"human"} else terms["otherwise"])
+
+
+_KNOWN_BY = {
+    "recorded": "recorded as they were generated",
+    "attested": "attested by a signature or watermark",
+    "reviewed": "reviewed by a person",
+    "declared": "declared by the source, not verified",
+    "inferred": "inferred by a detector",
+    "none": "not known",
+}
+
+
+def bases_in_words(facts: Facts) -> dict[str, int]:
+    """How the origins are known, in words: a declaration must not read like a finding."""
+    return {_KNOWN_BY[basis]: n for basis, n in facts.bases.items()}
+
+
+def contradiction(facts: Facts) -> str | None:
+    """What the evidence says against what sources declare, as a sentence; None where nothing does."""
+    if not facts.contradicted:
+        return None
+    return f"Documents declared as human that the evidence takes for a model's: {facts.contradicted:,}."
 
 
 def gather(catalog: Catalog, ref: str, *, data: Path | None = None) -> Facts:
@@ -121,6 +147,8 @@ def gather(catalog: Catalog, ref: str, *, data: Path | None = None) -> Facts:
         source_uris=counts.source_uris,
         languages=counts.languages,
         origins=counts.origins,
+        bases=counts.bases,
+        contradicted=counts.contradicted,
         generators=counts.generators,
         generations=counts.generations,
         first_date=counts.first_date,
