@@ -480,7 +480,7 @@ def test_ancestors_follow_single_documents_and_not_their_whole_corpus(catalog, r
     }
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_ancestors_are_the_inverse_of_descendants_and_both_agree_with_a_plain_closure(catalog, write_jsonl, seed):
     rng = random.Random(seed)
     docs = {n: add(catalog, write_jsonl, n, [f"{n}{i}" for i in range(3)], Origin.HUMAN) for n in "abc"}
