@@ -151,11 +151,12 @@ def test_mauve_orders_clouds_by_how_much_they_overlap() -> None:
 
 
 def test_representation_says_who_vanishes() -> None:
-    real, made = np.repeat([0, 1, 2], [50, 40, 10]), np.repeat([0, 1], [75, 25])
-    assert representation(made, real, ["a", "b", "c"]) == pytest.approx({"a": 1.5, "b": 0.625, "c": 0.0})
-    assert coverage(made, real, ["a", "b", "c"]) == pytest.approx(2 / 3)
-    assert representation(np.array([], dtype=int), real, ["a", "b", "c"]) == {}
-    assert math.isnan(coverage(np.array([], dtype=int), real, ["a", "b", "c"]))
+    made, real = np.array([0.6, 0.25, 0.0, 0.15]), np.array([0.4, 0.4, 0.2, 0.0])
+    names = ["a", "b", "c", "never there"]
+    assert representation(made, real, names) == pytest.approx({"a": 1.5, "b": 0.625, "c": 0.0})
+    assert coverage(made, real, names) == pytest.approx(2 / 3)
+    assert representation(np.full(4, np.nan), real, names) == {}
+    assert math.isnan(coverage(np.full(4, np.nan), real, names))
 
 
 def test_latent_spread_is_over_samples_and_dimensions() -> None:

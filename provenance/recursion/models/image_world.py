@@ -156,11 +156,16 @@ class ImageWorld:
         return {
             "sample_features": [self._eye.features(images) for images in made],
             "real_features": [self._eye.features(images) for images in real],
-            "sample_classes": [self._eye.classes(images) for images in made],
-            "real_classes": [self._eye.classes(images) for images in real],
+            "sample_class_shares": [self._class_shares(images) for images in made],
+            "real_class_shares": [self._class_shares(images) for images in real],
             "class_names": [self._data.names] * self.replicas,
             "held_out_losses": [self._losses(model, r, self._data.held_out) for r in every],
         }
+
+    def _class_shares(self, images: Bytes) -> NDArray[np.float64]:
+        assert self._eye is not None
+        counts = np.bincount(self._eye.classes(images), minlength=len(self._data.names))
+        return counts / len(images) if len(images) else np.full(len(counts), np.nan)
 
     def pictures(self, samples: Sequence[tuple[str, Arrays]]) -> Bytes:
         """A few samples of the first replica, uint8 (n, height, width), for people to look at."""

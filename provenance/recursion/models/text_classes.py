@@ -1,7 +1,7 @@
-"""Which subgroup a text sounds like: a classifier of words, learned once from the real texts. Knows no model of text.
+"""How much of a text's words each subgroup would have said: shares, not verdicts. Knows words; no model of text.
 
-What a class's texts say tells it from others only so well, so its verdicts on generated text are compared with those on
-held-out human text, never with labels: both are wrong in the same ways.
+A model blends what it has learned from all of them in every text, so texts cannot be given to one subgroup each. But all
+of them together are a mixture of the subgroups' words, and the mixture's weights can be told.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,28 +11,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from provenance.plugins import Reference
+from provenance.recursion.models.words import Vocabulary
 
-_FEATURES = 1 << 16
+_SMOOTHING = 0.1
+"""Times a subgroup is taken to have said each word besides what it was heard to say."""
+_STEPS = 200
 
 
-class TextClasses:
-    """Looks at texts; complement naive Bayes over hashed words (Rennie et al. 2003)."""
+class SubgroupWords:
+    """The words of each subgroup's real texts."""
 
     def __init__(self, texts: Sequence[str], subgroups: Sequence[str | None]) -> None:
-        from sklearn.feature_extraction.text import HashingVectorizer
-        from sklearn.naive_bayes import ComplementNB
-
         self.names = sorted({name for name in subgroups if name})
-        known = [i for i, name in enumerate(subgroups) if name]
-        labels = np.searchsorted(self.names, [str(subgroups[i]) for i in known])
-        self._words = HashingVectorizer(n_features=_FEATURES, alternate_sign=False)
-        self._judge = ComplementNB().fit(self._words.transform([texts[i] for i in known]), labels)
+        self._vocabulary = Vocabulary(texts)
+        counts = np.stack(
+            [
+                self._counts([text for text, of in zip(texts, subgroups, strict=True) if of == name])
+                for name in self.names
+            ]
+        )
+        said = counts + _SMOOTHING
+        self._chance = said / said.sum(axis=1, keepdims=True)
 
-    def classes(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """The subgroup of each text, by its number in `names`."""
-        if not len(texts):
-            return np.empty(0, dtype=np.int64)
-        return np.asarray(self._judge.predict(self._words.transform(texts)), dtype=np.int64)
+    def shares(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The likeliest weights of the subgroups' words in these texts; they sum to 1. NaN for texts without words.
+
+        Maximum likelihood by EM with the words' chances held fixed; words that no real text has are left out.
+        """
+        counts = self._counts(texts)
+        heard = counts > 0
+        if not heard.any():
+            return np.full(len(self.names), np.nan)
+        counts, chance = counts[heard], self._chance[:, heard]
+        weights = np.full(len(self.names), 1 / len(self.names))
+        for _ in range(_STEPS):
+            part = weights[:, None] * chance
+            weights = (part / part.sum(axis=0)) @ counts / counts.sum()
+        return weights
+
+    def _counts(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        numbers, n = self._vocabulary.numbers(texts), len(self._vocabulary)
+        return np.bincount(numbers[numbers < n], minlength=n).astype(np.float64)
 
 
 class ClassObserver:
@@ -40,8 +59,8 @@ class ClassObserver:
 
     def __init__(self) -> None:
         self._learned: tuple[Sequence[str | None], Sequence[str]] | None = None
-        self._classes: TextClasses | None = None
-        self._held_out = np.empty(0, dtype=np.int64)
+        self._words: SubgroupWords | None = None
+        self._held_out = np.empty(0)
 
     def observe(
         self, samples: Callable[[], list[str]], real: Callable[[], list[str]], reference: Reference
@@ -50,16 +69,16 @@ class ClassObserver:
 
         The real texts are those that all runs of the world have: they are asked for once.
         """
-        if reference.wanted is not None and "sample_classes" not in reference.wanted:
+        if reference.wanted is not None and "sample_class_shares" not in reference.wanted:
             return {}
         if len({name for name in reference.real_subgroup if name}) < 2 or not reference.held_out:
             return {}
-        if self._classes is None or self._learned != (reference.real_subgroup, reference.held_out):
-            self._classes = TextClasses(real(), reference.real_subgroup)
-            self._held_out = self._classes.classes(reference.held_out)
+        if self._words is None or self._learned != (reference.real_subgroup, reference.held_out):
+            self._words = SubgroupWords(real(), reference.real_subgroup)
+            self._held_out = self._words.shares(reference.held_out)
             self._learned = reference.real_subgroup, reference.held_out
         return {
-            "sample_classes": [self._classes.classes(samples())],
-            "real_classes": [self._held_out],
-            "class_names": [self._classes.names],
+            "sample_class_shares": [self._words.shares(samples())],
+            "real_class_shares": [self._held_out],
+            "class_names": [self._words.names],
         }
