@@ -1,7 +1,7 @@
 """How much of a text's words each subgroup would have said: shares, not verdicts. Knows words; no model of text.
 
-A model blends what it has learned from all of them in every text, so texts cannot be given to one subgroup each. But all
-of them together are a mixture of the subgroups' words, and the mixture's weights can be told.
+A model blends what it has learned from all of them in every text, so texts cannot be given to one subgroup each. But
+all of them together are a mixture of the subgroups' words, and the mixture's weights can be told.
 """
 
 from collections.abc import Callable, Sequence
