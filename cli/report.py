@@ -38,7 +38,8 @@ def build(
     from provenance.report.render import write_report
 
     collected = collect(catalog, experiments=experiments, title=title)
-    charts = sum(len(e.charts) for e in collected.experiments) + len(collected.figures) + len(collected.phases)
+    charts = sum(len(e.charts) + len(e.subgroups) for e in collected.experiments)
+    charts += len(collected.figures) + len(collected.phases)
     if not dry_run:
         params = {"experiments": list(experiments), "output": output.name}
         with catalog.activity("report build", params, commits=False) as activity:
