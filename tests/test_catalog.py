@@ -318,7 +318,7 @@ def test_init_makes_the_catalog_that_the_environment_names(tmp_path: Path, monke
     assert invoke("init", "here").stdout == f"created catalog {tmp_path / 'here' / '.provenance'}\n"
 
 
-def test_a_read_only_catalog_says_so_and_still_gives_a_report(
+def test_a_read_only_catalog_says_so_and_still_gives_reports_and_exports(
     filled: Catalog, run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attach = connect._attach
@@ -339,6 +339,9 @@ def test_a_read_only_catalog_says_so_and_still_gives_a_report(
     written = run("report", "build", "-o", tmp_path / "report.html")
     assert written.exit_code == 0, written.output
     assert (tmp_path / "report.html").stat().st_size > 1000
+    (name,) = {row[0] for row in run_query(filled, "select corpus from corpora limit 1").rows}
+    assert run("corpus", "export", name, tmp_path / "out.parquet").exit_code == 0
+    assert (tmp_path / "out.parquet").stat().st_size > 100
     monkeypatch.undo()
     assert "report build" not in run("log").stdout
 

@@ -126,8 +126,8 @@ def _refusal(path: Path, error: duckdb.Error, *, read_only: bool) -> CatalogErro
     if not read_only and re.search("permission denied|read-only file system", first_line, re.IGNORECASE):
         return CatalogReadOnlyError(
             f"the catalog {path} is read-only: {first_line}",
-            hint="what only reads still works (status, log, sql, tag ls, verify, report build); to write, get the "
-            "permission or copy the folder",
+            hint="what only reads still works (status, log, sql, tag ls, verify, corpus export, report build); "
+            "to write, get the permission or copy the folder",
         )
     return CatalogError(
         f"the catalog {path} cannot be opened: {first_line}",

@@ -45,7 +45,7 @@ def export_corpus(
     chosen = format_of(path, format)
     if dry_run:
         return Written(path=path, format=chosen, rows=info.documents, files={})
-    with catalog.activity("corpus export", {"ref": info.ref, "format": chosen}) as activity:
+    with catalog.activity("corpus export", {"ref": info.ref, "format": chosen}, commits=False) as activity:
         activity.inputs.append(f"corpus:{info.ref}")
         written = export(path, _rows(catalog, info), SCHEMA, format=chosen)
         activity.outputs.append(f"{path.name} sha256:{written.sha256}")
