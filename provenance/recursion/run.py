@@ -121,8 +121,9 @@ def help_train(plan: Plan) -> None:
 
 
 def _processes() -> int:
-    """How many `torchrun` has started."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """How many `torchrun` has started; some clusters set a WORLD_SIZE for programs that are on their own."""
+    together = {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
+    return int(os.environ["WORLD_SIZE"]) if together else 1
 
 
 def _world(plan: Plan) -> Any:
