@@ -22,6 +22,7 @@ from provenance.recursion.config import CONTROL
 BLIND = "replace"
 """The policy that nothing recorded and no detector helps: each generation learns from the one before it."""
 CONFIDENCE = 0.95
+_TAIL = 0.5 + CONFIDENCE / 2
 
 Interval = tuple[float, float | None, float | None]
 """A number with the ends of its interval; None where one run cannot tell."""
@@ -102,15 +103,15 @@ def costs(
         values = _measured(runs)
         cost = bought = None
         holds = None if values else False
-        both = [seed for seed in values if seed in control]
-        if both and policy != CONTROL:
-            errors = [_both(runs[seed].stderr, by_policy[CONTROL][seed].stderr) for seed in both]
-            cost = _interval([sign * (values[seed] - control[seed]) for seed in both], errors)
-            band = within * abs(float(np.mean([control[seed] for seed in both])))
+        worse = {seed: sign * (value - control[seed]) for seed, value in values.items() if seed in control}
+        if worse and policy != CONTROL:
+            errors = [_both(runs[seed].stderr, by_policy[CONTROL][seed].stderr) for seed in worse]
+            cost = _interval(list(worse.values()), errors)
+            band = within * abs(float(np.mean([control[seed] for seed in worse])))
             if cost[1] is not None and cost[2] is not None:
                 holds = True if cost[2] <= band else False if cost[1] > band else None
             if policy != BLIND:
-                bought = _bought_back([(sign * (values[s] - control[s]), lost[s]) for s in both if s in lost])
+                bought = _bought_back([(worse[seed], lost[seed]) for seed in worse if seed in lost])
         found.append(
             PolicyCost(
                 policy=policy,
@@ -136,8 +137,10 @@ def _bought_back(pairs: Sequence[tuple[float, float]]) -> Interval | None:
 
     A ratio of means: that of a single seed whose loss is near nothing has no bounds. Its interval is the jackknife's.
     """
-    lost = [loss for _, loss in pairs]
-    if not pairs or (_interval(lost, [None] * len(lost))[1] or float(np.mean(lost))) <= 0:
+    if not pairs:
+        return None
+    mean, least, _ = _interval([loss for _, loss in pairs], [None] * len(pairs))
+    if (mean if least is None else least) <= 0:
         return None
 
     def share(some: Sequence[tuple[float, float]]) -> float:
@@ -147,9 +150,8 @@ def _bought_back(pairs: Sequence[tuple[float, float]]) -> Interval | None:
     if n == 1:
         return whole, None, None
     pseudo = [n * whole - (n - 1) * share([*pairs[:i], *pairs[i + 1 :]]) for i in range(n)]
-    _, low, high = _interval(pseudo, [None] * n)
-    centre = float(np.mean(pseudo))
-    return whole, whole + (low or centre) - centre, whole + (high or centre) - centre
+    half = _half_width(pseudo)
+    return whole, whole - half, whole + half
 
 
 def statements(found: Sequence[PolicyCost], metric: str, *, within: float) -> list[str]:
@@ -189,15 +191,20 @@ def _both(one: float | None, other: float | None) -> float | None:
 
 
 def _interval(values: Sequence[float], errors: Sequence[float | None]) -> Interval:
-    mean, n = float(np.mean(values)), len(values)
-    tail = 0.5 + CONFIDENCE / 2
-    if n > 1:
-        half = float(stdtrit(n - 1, tail)) * float(np.std(values, ddof=1)) / sqrt(n)
+    mean = float(np.mean(values))
+    if len(values) > 1:
+        half = _half_width(values)
     elif errors[0] is not None:
-        half = float(stdtrit(np.inf, tail)) * errors[0]
+        half = float(stdtrit(np.inf, _TAIL)) * errors[0]
     else:
         return mean, None, None
     return mean, mean - half, mean + half
+
+
+def _half_width(values: Sequence[float]) -> float:
+    """Of the mean's interval, Student's t over two values or more."""
+    n = len(values)
+    return float(stdtrit(n - 1, _TAIL)) * float(np.std(values, ddof=1)) / sqrt(n)
 
 
 def _words(interval: Interval, *, percent: bool = False) -> str:

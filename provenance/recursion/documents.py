@@ -162,11 +162,12 @@ class DocumentPool:
         samples = self._world.sample(model, like, seeds.stream(self._seed, "sample", generation))
         n = len(self._world.n_tokens(samples))
         # Generation 0 is shared, so its texts are judged for those policies that will ask.
-        judged = n if self._asks_for_scores or generation == 0 else MOST_MEASURED if self._measures_detector else 0
-        some = self._world.take(samples, np.arange(min(judged, n)))
-        texts = self._world.texts(some) if callable(self._detect) else [""] * min(judged, n)
+        asked = n if self._asks_for_scores or generation == 0 else MOST_MEASURED if self._measures_detector else 0
+        judged, texts = min(asked, n), [""] * min(asked, n)
+        if callable(self._detect):
+            texts = self._world.texts(self._world.take(samples, np.arange(judged)))
         p_model = np.full(n, np.nan)
-        p_model[:judged] = self._scores(texts, np.ones(len(texts), dtype=np.bool_), generation=generation + 1)
+        p_model[:judged] = self._scores(texts, np.ones(judged, dtype=np.bool_), generation=generation + 1)
         self._append(samples, p_model, generation=generation)
         return Written(samples=samples, kept={**samples, _P_MODEL: p_model}, n=n)
 
